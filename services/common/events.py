@@ -1,0 +1,220 @@
+"""Every message between the services: frozen, versioned, with personal data sealed (E3).
+
+A field ending in ``_sealed`` holds text sealed by `crypto.Keys` for the context its docstring names: the
+outbox and the streams are stored data, and whoever reads them must not learn an owner's number.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.common.ids import new_id
+
+Service = Literal["movecar", "outbound", "escalation"]
+
+AttemptState = Literal["queued", "dialing", "ringing", "answered", "ended"]
+AttemptOutcome = Literal[
+    "agreed",
+    "disputed",
+    "refused",
+    "wanted_operator",
+    "no_input",
+    "hung_up",
+    "busy",
+    "no_answer",
+    "declined",
+    "unallocated",
+    "congestion",
+    "failed",
+    "unknown",
+]
+ContactOutcome = Literal[
+    "agreed", "disputed", "refused", "wanted_operator", "exhausted", "no_numbers", "failed", "unknown"
+]
+"""How a contact ended: an owner's answer; every number tried in vain; no number that could be the
+owner's; a fault of ours; or not known, which only a person may resolve (B5)."""
+
+EscalationReason = Literal[
+    "dispute",
+    "emergency_help",
+    "emergency_lane",
+    "traffic_violation",
+    "owner_uncooperative",
+    "authority_questioned",
+    "unreachable",
+    "vehicle_not_found",
+    "registry_unavailable",
+]
+"""Why a case goes to the 110 desk (C1)."""
+
+CallMode = Literal["notice", "bridge"]
+
+
+class Event(BaseModel):
+    """A fact that happened. `key` orders it: events of one key are handled in the order they were emitted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    TYPE: ClassVar[str]
+    CONSUMERS: ClassVar[tuple[Service, ...]] = ()
+
+    event_id: str = Field(default_factory=new_id)
+    occurred_at: datetime
+    case_id: str
+
+    @property
+    def key(self) -> str:
+        """What the event is about."""
+        return self.case_id
+
+
+class ContactRequested(Event):
+    """Call the owner. Numbers are in calling order, each sealed for `contact:{contact_id}`, so is the plate."""
+
+    TYPE = "contact.requested.v1"
+    CONSUMERS = ("outbound",)
+
+    contact_id: str
+    mode: CallMode
+    plate_sealed: str
+    numbers_sealed: tuple[str, ...]
+
+
+class ContactWithdrawn(Event):
+    """Stop: no further try for this contact. A call already up runs to its end."""
+
+    TYPE = "contact.withdrawn.v1"
+    CONSUMERS = ("outbound",)
+
+    contact_id: str
+
+
+class AttemptChanged(Event):
+    """The whole state of one attempt after a change; a higher `version` supersedes a lower one."""
+
+    TYPE = "attempt.changed.v1"
+    CONSUMERS = ("movecar",)
+
+    contact_id: str
+    attempt_id: str
+    version: int
+    number: int
+    state: AttemptState
+    outcome: AttemptOutcome | None
+    script_version: int
+    queued_at: datetime
+    dialed_at: datetime | None
+    answered_at: datetime | None
+    ended_at: datetime | None
+
+
+class ContactConcluded(Event):
+    """The owner was reached, or will not be; nothing further is tried for this contact."""
+
+    TYPE = "contact.concluded.v1"
+    CONSUMERS = ("movecar",)
+
+    contact_id: str
+    outcome: ContactOutcome
+
+
+class CaseEscalated(Event):
+    """The 110 desk must act. `details_sealed` is JSON sealed for `escalation:{escalation_id}`."""
+
+    TYPE = "case.escalated.v1"
+    CONSUMERS = ("escalation",)
+
+    escalation_id: str
+    reason: EscalationReason
+    details_sealed: str
+
+
+class CaseWithdrawn(Event):
+    """The requester withdrew: the desk need not act on this escalation any more."""
+
+    TYPE = "case.withdrawn.v1"
+    CONSUMERS = ("escalation",)
+
+    escalation_id: str
+
+
+class EscalationRaised(Event):
+    """The escalation has its place in the desk's feed."""
+
+    TYPE = "escalation.raised.v1"
+    CONSUMERS = ("movecar",)
+
+    escalation_id: str
+    seq: int
+
+
+class EscalationAcknowledged(Event):
+    """A person at the desk has taken the escalation over."""
+
+    TYPE = "escalation.acknowledged.v1"
+    CONSUMERS = ("movecar",)
+
+    escalation_id: str
+    by: str
+
+
+class EscalationDisposed(Event):
+    """The desk has dealt with the case; `code` says how."""
+
+    TYPE = "escalation.disposed.v1"
+    CONSUMERS = ("movecar",)
+
+    escalation_id: str
+    code: str
+    by: str
+
+
+class CaseChanged(Event):
+    """A case changed; the consoles' live stream reads these from the log, no service consumes them."""
+
+    TYPE = "case.changed.v1"
+
+    status: str
+    escalated: bool
+
+
+class SessionEnded(Event):
+    """A person logged out; a token of this session is refused everywhere from now on.
+
+    `case_id` is empty: the event is about no case.
+    """
+
+    TYPE = "session.ended.v1"
+    CONSUMERS = ("escalation",)
+
+    case_id: str = ""
+    session_id: str
+    expires_at: datetime
+
+    @property
+    def key(self) -> str:
+        return self.session_id
+
+
+ALL: dict[str, type[Event]] = {
+    event.TYPE: event
+    for event in (
+        ContactRequested,
+        ContactWithdrawn,
+        AttemptChanged,
+        ContactConcluded,
+        CaseEscalated,
+        CaseWithdrawn,
+        EscalationRaised,
+        EscalationAcknowledged,
+        EscalationDisposed,
+        CaseChanged,
+        SessionEnded,
+    )
+}
+
+
+def decode(event_type: str, payload: dict[str, Any]) -> Event:
+    """Return the event of a stored payload. Raises KeyError or pydantic's ValidationError when it is none."""
+    return ALL[event_type].model_validate(payload)

@@ -1,0 +1,184 @@
+"""Settings from the environment (prefix `MOVECAR_`) and `.env`; a wrong value stops the start by name."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services.common.crypto import MIN_SECRET_BYTES
+
+PREFIX = "MOVECAR_"
+MIN_RETENTION_DAYS = 1096
+"""Three years, one of them a leap year (B8)."""
+
+
+class SettingsError(Exception):
+    """One or more settings are wrong; the message has a line for each, with its name and the remedy."""
+
+
+def _listen_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError("must be HOST:PORT, e.g. 127.0.0.1:8114")
+    return value
+
+
+ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+Waits = Annotated[list[Annotated[float, Field(ge=0, le=86_400)]], Field(max_length=10)]
+
+
+class RedialRules(BaseModel):
+    """Seconds to wait before each further try, by the outcome of the last one (B6)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    busy: Waits = Field(default=[60, 120])
+    no_answer: Waits = Field(default=[120, 300])
+    congestion: Waits = Field(default=[5, 15, 30])
+    hung_up: Waits = Field(default=[60])
+
+
+class Settings(BaseSettings):
+    """Everything that differs between installations. Durations are in seconds."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    listen: ListenAddress = "127.0.0.1:8114"
+    outbound_listen: ListenAddress = "127.0.0.1:8115"
+    escalation_listen: ListenAddress = "127.0.0.1:8116"
+    database_url: str = ""
+    redis_url: str = ""
+    data_dir: Path = Path("var")
+    secret_key: SecretStr = SecretStr("")
+    pbx: Literal["sandbox", "asterisk"] = "sandbox"
+    ami_host: str = "127.0.0.1"
+    ami_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    ami_user: str = ""
+    ami_secret: SecretStr = SecretStr("")
+    ami_tls: bool = False
+    trunk_uri: str = "sip:127.0.0.1:5070"
+    registry_url: str = ""
+    registry_token: SecretStr = SecretStr("")
+    registry_csv: Path | None = None
+    demo: bool | None = None
+    instance: Annotated[str, Field(pattern=r"\A[a-z0-9-]{1,40}\Z")] = "1"
+    demo_password: SecretStr = SecretStr("")
+    desk_push_url: str = ""
+    desk_push_secret: SecretStr = SecretStr("")
+    desk_phone: str = "0519-81997327"
+    smtp_url: SecretStr = SecretStr("")
+    redial: Annotated[RedialRules, NoDecode] = RedialRules()
+    ring_time: Annotated[float, Field(ge=5, le=120)] = 30
+    sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
+    max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] = 30
+    lookup_deadline: Annotated[float, Field(ge=1, le=600)] = 30
+    attention_deadline: Annotated[float, Field(ge=1, le=86_400)] = 300
+    notified_grace: Annotated[float, Field(ge=1, le=86_400)] = 900
+    calling_margin: Annotated[float, Field(ge=1, le=86_400)] = 120
+    session_hours: Annotated[float, Field(gt=0, le=24)] = 12
+    fault_after: Annotated[float, Field(ge=1, le=600)] = 15
+    ack_remind: Annotated[float, Field(ge=1, le=3600)] = 60
+    ack_call: Annotated[float, Field(ge=1, le=3600)] = 180
+    retention_days: Annotated[int, Field(ge=MIN_RETENTION_DAYS)] = MIN_RETENTION_DAYS
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("redial", mode="before")
+    @classmethod
+    def _redial_is_json(cls, value: object) -> object:
+        return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("redis_url", "registry_url", "desk_push_url")
+    @classmethod
+    def _url_has_scheme_and_host(cls, value: str) -> str:
+        if value and not (urlsplit(value).scheme and (urlsplit(value).netloc or urlsplit(value).path)):
+            raise ValueError("must be a URL with scheme and host")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _driver_is_named(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite+aiosqlite://", "postgresql+asyncpg://")):
+            raise ValueError("must start with sqlite+aiosqlite:// or postgresql+asyncpg://")
+        return value
+
+    @model_validator(mode="after")
+    def _parts_fit_together(self) -> Self:
+        if self.registry_url and self.registry_csv:
+            raise ValueError("registry_url and registry_csv exclude each other: keep one")
+        if self.pbx == "asterisk" and not (self.ami_port and self.ami_user and self._given(self.ami_secret)):
+            raise ValueError("pbx=asterisk needs ami_port, ami_user and ami_secret")
+        if self.desk_push_url and not self._given(self.desk_push_secret):
+            raise ValueError("desk_push_url needs desk_push_secret: items are signed with it")
+        key = self.secret_key.get_secret_value()
+        if key and len(key.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"secret_key must be at least {MIN_SECRET_BYTES} bytes")
+        if not key and not self.embedded:
+            raise ValueError("secret_key is required with a database of your own")
+        return self
+
+    @staticmethod
+    def _given(secret: SecretStr) -> bool:
+        return bool(secret.get_secret_value())
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the default that needs no other server: one SQLite file under `data_dir`."""
+        return not self.database_url
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL of the database."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'movecar.sqlite3'}"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether demo accounts and the demo registry exist; every page then says so."""
+        if self.demo is not None:
+            return self.demo
+        return self.embedded or self._given(self.demo_password)
+
+    def root_secret(self) -> str:
+        """Return the root of all keys; on the embedded default it is made once and kept in `data_dir`."""
+        given = self.secret_key.get_secret_value()
+        if given:
+            return given
+        path = self.data_dir / "secret_key"
+        self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with path.open("x", opener=_private) as file:
+                file.write(secrets.token_urlsafe(48))
+        except FileExistsError:
+            pass
+        return path.read_text().strip()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings. Raises SettingsError with every wrong name on its own line."""
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            name = PREFIX + "_".join(str(part) for part in item["loc"]).upper() if item["loc"] else "settings"
+            lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from None
