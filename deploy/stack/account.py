@@ -1,0 +1,108 @@
+"""Running a server as an unprivileged account, wherever its files are.
+
+PostgreSQL refuses to run as root and nothing else should. The account usually cannot reach files below a
+root-only directory such as /root, so the server gets a private mount namespace in which only the
+directories it needs appear, under their usual paths. Nothing is mounted outside that namespace and it
+vanishes with the server's last process, even one killed with SIGKILL.
+"""
+
+import os
+import pwd
+import shlex
+import shutil
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class NotReachableError(RuntimeError):
+    """An account cannot reach a directory it needs and this machine offers no way to show it."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of this machine."""
+
+    name: str
+    uid: int
+    gid: int
+
+    def own(self, *directories: Path) -> None:
+        """Create the directories for this account alone (0700); as root, hand them over."""
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+            self.own_file(directory)
+
+    def own_file(self, path: Path) -> None:
+        """As root, hand one file over to this account."""
+        if os.geteuid() == 0:
+            os.chown(path, self.uid, self.gid)
+
+
+def unprivileged(*names: str) -> Account:
+    """The first of these users that exists (else `nobody`); when not root, the user we already are."""
+    if os.geteuid() != 0:
+        return _account(pwd.getpwuid(os.geteuid()))
+    for name in (*names, "nobody"):
+        try:
+            return _account(pwd.getpwnam(name))
+        except KeyError:
+            continue
+    raise NotReachableError("this machine has no unprivileged user, not even `nobody`")
+
+
+def as_account(argv: Sequence[str], account: Account, needs: Sequence[Path], orphan_signal: str) -> list[str]:
+    """The command line that runs `argv` as the account, able to reach the directories in `needs`.
+
+    orphan_signal: sent to the server when the process that started it dies (`KILL`, `TERM`, `INT`).
+    Raises NotReachableError.
+    """
+    drop = ["setpriv", "--pdeathsig", orphan_signal]
+    if os.geteuid() != 0:
+        return [*drop, "--", *argv]
+    drop += [f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups", "--no-new-privs"]
+    command = [*drop, "--", *argv]
+    script = "".join(
+        _veil(wall, [need for need in needs if need.is_relative_to(wall)])
+        for wall in sorted({wall for need in needs for wall in _walls(need, account)})
+    )
+    if not script:
+        return command
+    if shutil.which("unshare") is None:
+        raise NotReachableError(f"{account.name} cannot reach {needs[0]}; move it out of a private directory")
+    private = ["unshare", "--mount", "--propagation", "private", "--"]
+    return [*private, "sh", "-ec", script + 'exec "$@"', "sh", *command]
+
+
+def _account(entry: pwd.struct_passwd) -> Account:
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def _walls(path: Path, account: Account) -> list[Path]:
+    """The outermost directory on the way to `path` that the account may not enter; none: empty list."""
+    for parent in reversed(path.absolute().parents):
+        facts = parent.stat()
+        if facts.st_uid == account.uid:
+            enters = facts.st_mode & stat.S_IXUSR
+        elif facts.st_gid == account.gid:
+            enters = facts.st_mode & stat.S_IXGRP
+        else:
+            enters = facts.st_mode & stat.S_IXOTH
+        if not enters:
+            return [parent]
+    return []
+
+
+def _veil(wall: Path, needs: Sequence[Path]) -> str:
+    """Shell lines that replace `wall` by an empty readable directory holding only `needs`."""
+    lines = [
+        f"mount --bind {shlex.quote(str(wall))} /mnt",
+        f"mount -t tmpfs -o mode=755,size=1m movecar {shlex.quote(str(wall))}",
+    ]
+    for need in needs:
+        target = shlex.quote(str(need))
+        behind = shlex.quote(str(Path("/mnt") / need.relative_to(wall)))
+        lines.append(f"umask 022; mkdir -p {target}; mount --bind {behind} {target}")
+    return "\n".join([*lines, "umount -l /mnt", ""])

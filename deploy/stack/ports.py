@@ -1,0 +1,36 @@
+"""Free ports on the loopback interface."""
+
+import random
+import socket
+import threading
+
+LOOPBACK = "127.0.0.1"
+_RANGE = range(20_000, 32_000)  # below the kernel's ephemeral range: no outgoing connection can take one
+_given: set[int] = set()
+_lock = threading.Lock()
+
+
+def free_port(count: int = 1) -> int:
+    """First of `count` neighbouring ports (even first) free for TCP and UDP on 127.0.0.1.
+
+    Never gives the same port twice in one process. Another process can still take it before it
+    is bound; the server's own start then fails, naming the port.
+    """
+    with _lock:
+        for _ in range(1000):
+            first = random.randrange(_RANGE.start, _RANGE.stop - count, 2)  # noqa: S311 - no secret
+            wanted = range(first, first + count)
+            if _given.isdisjoint(wanted) and all(_is_free(port) for port in wanted):
+                _given.update(wanted)
+                return first
+    raise OSError(f"no {count} neighbouring free ports in {_RANGE.start}-{_RANGE.stop}")
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                return False
+    return True
