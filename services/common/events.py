@@ -70,7 +70,7 @@ class Event(BaseModel):
 
 
 class ContactRequested(Event):
-    """Call the owner. Numbers are in calling order, each sealed for `contact:{contact_id}`, so is the plate."""
+    """Call the owner: numbers in calling order; they and the plate are sealed for `contact:{contact_id}`."""
 
     TYPE = "contact.requested.v1"
     CONSUMERS = ("outbound",)

@@ -161,15 +161,12 @@ class Settings(BaseSettings):
         path = self.data_dir / "secret_key"
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            with path.open("x", opener=_private) as file:
-                file.write(secrets.token_urlsafe(48))
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            pass
+            return path.read_text().strip()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
         return path.read_text().strip()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -1,0 +1,10 @@
+"""Events between services: written with the change they report, published after it, handled at least once."""
+
+from services.common.bus.consumer import Consumer, Handler
+from services.common.bus.contract import Bus, Entry
+from services.common.bus.local import LocalBus
+from services.common.bus.outbox import emit
+from services.common.bus.redis import RedisBus
+from services.common.bus.relay import Relay
+
+__all__ = ["Bus", "Consumer", "Entry", "Handler", "LocalBus", "RedisBus", "Relay", "emit"]

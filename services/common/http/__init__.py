@@ -1,0 +1,1 @@
+"""The HTTP side every service shares: declared endpoints, one error format, log-in, live streams."""

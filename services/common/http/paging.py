@@ -1,0 +1,27 @@
+"""Paging: `limit` and an opaque `cursor` that says where the last page ended."""
+
+import base64
+import binascii
+from typing import Annotated
+
+from pydantic import Field
+
+from services.common.http.problems import invalid
+
+MAX_LIMIT = 200
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+Cursor = Annotated[str, Field(max_length=200)]
+
+
+def write_cursor(position: str) -> str:
+    """Return the cursor of a position."""
+    return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> str:
+    """Return the position of a cursor. Raises Problem 422 for one that was never given out."""
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        return raw.decode("ascii")
+    except (binascii.Error, UnicodeError, ValueError):
+        raise invalid("cursor", "游标无效，请从第一页重新开始") from None

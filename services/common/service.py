@@ -1,0 +1,198 @@
+"""What a service is made of, and the process around one or several of them."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from services.common.bus import Bus, Consumer, Handler, LocalBus, RedisBus, Relay
+from services.common.clock import Clock, SystemClock
+from services.common.crypto import Keys
+from services.common.database import Database
+from services.common.events import Event
+from services.common.http.auth import Tokens
+from services.common.http.endpoint import API, Boundary, Endpoint
+from services.common.http.openapi import make_openapi, render_docs
+from services.common.http.server import HttpServer, make_application
+from services.common.settings import Settings
+from services.common.tasks import Tasks
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[], Awaitable[str | None]]
+"""A readiness check: None when well, otherwise what is wrong."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What every service is given. One process has one, shared by the services it runs."""
+
+    settings: Settings
+    clock: Clock
+    keys: Keys
+    database: Database
+    bus: Bus
+    relay: Relay
+    tokens: Tokens
+
+    @classmethod
+    def build(cls, settings: Settings, clock: Clock | None = None) -> "Kernel":
+        """Wire the kernel; nothing is connected or started."""
+        clock = clock or SystemClock()
+        keys = Keys.from_secret(settings.root_secret())
+        database = Database(settings.database)
+        bus: Bus = (
+            RedisBus(settings.redis_url, settings.instance) if settings.redis_url else LocalBus(database)
+        )
+        return cls(settings, clock, keys, database, bus, Relay(database, bus, clock), Tokens(keys, clock))
+
+
+@dataclass
+class Service:
+    """One of the three services, built and not started."""
+
+    name: str
+    endpoints: Sequence[Endpoint] = ()
+    routes: Sequence[web.AbstractRouteDef] = ()
+    handlers: Mapping[type[Event], Handler] = field(default_factory=dict)
+    tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    start: Callable[[], Awaitable[None]] | None = None
+    close: Callable[[], Awaitable[None]] | None = None
+    remote_openapi: Callable[[], Awaitable[list[dict[str, Any]]]] | None = None
+
+
+class Process:
+    """A running process: the services' endpoints on one address, their handlers and tasks."""
+
+    def __init__(self, kernel: Kernel, services: Sequence[Service], listen: str) -> None:
+        self.kernel = kernel
+        self.services = services
+        self.endpoints = [endpoint for service in services for endpoint in service.endpoints]
+        self._document = make_openapi(self.endpoints)
+        boundary = Boundary(kernel.database, kernel.tokens, kernel.keys, kernel.clock)
+        # Declared endpoints come before a service's catch-all routes (the console's files, the gateway).
+        routes: list[web.AbstractRouteDef] = [boundary.route(endpoint) for endpoint in self.endpoints]
+        routes += [
+            web.get("/livez", self._livez),
+            web.get("/readyz", self._readyz),
+            web.get("/metrics", self._metrics),
+            web.get(f"{API}/openapi.json", self._openapi),
+            web.get("/docs", self._docs),
+        ]
+        routes += [route for service in services for route in service.routes]
+        self._server = HttpServer(make_application(routes), listen)
+        self._tasks = Tasks(kernel.clock)
+        self.address = ""
+
+    async def start(self) -> None:
+        """Start the services, then their consumers and tasks, then listen."""
+        for service in self.services:
+            if service.start is not None:
+                await service.start()
+        self._tasks.start("relay", self.kernel.relay.run)
+        for service in self.services:
+            consumer = Consumer(
+                service.name, service.handlers, self.kernel.database, self.kernel.bus, self.kernel.clock
+            )
+            self._tasks.start(f"{service.name}.consumer", consumer.run)
+            for name, work in service.tasks.items():
+                self._tasks.start(f"{service.name}.{name}", work)
+        self.address = await self._server.start()
+        log.info("listening", address=self.address, services=[service.name for service in self.services])
+
+    async def close(self) -> None:
+        """Stop taking requests, then stop the work, then let go of what is held."""
+        await self._server.close()
+        await self._tasks.close()
+        for service in reversed(self.services):
+            if service.close is not None:
+                await service.close()
+        await self.kernel.bus.close()
+        await self.kernel.database.close()
+
+    async def problems(self) -> dict[str, str]:
+        """Return what keeps this process from taking a case and placing a call, by part."""
+        checks: dict[str, Check] = {"database": self._check_database, "bus": self._check_bus}
+        for service in self.services:
+            checks |= service.checks
+        found = await asyncio.gather(*(_bounded(check) for check in checks.values()))
+        return {name: problem for name, problem in zip(checks, found, strict=True) if problem}
+
+    async def _check_database(self) -> str | None:
+        await self.kernel.database.ping()
+        return None
+
+    async def _check_bus(self) -> str | None:
+        await self.kernel.bus.ping()
+        return None
+
+    async def _livez(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        problems = await self.problems()
+        status = "not ready" if problems else "ready"
+        return web.json_response({"status": status, "problems": problems}, status=503 if problems else 200)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _openapi(self, _: web.Request) -> web.Response:
+        return web.json_response(await self.document())
+
+    async def _docs(self, _: web.Request) -> web.Response:
+        return web.Response(text=render_docs(await self.document()), content_type="text/html")
+
+    async def document(self) -> dict[str, Any]:
+        """Return the OpenAPI document of all that this address serves, forwarded paths included."""
+        paths = dict(self._document["paths"])
+        schemas = dict(self._document["components"]["schemas"])
+        for service in self.services:
+            for other in await service.remote_openapi() if service.remote_openapi else []:
+                paths |= {path: item for path, item in other["paths"].items() if path not in paths}
+                schemas |= other["components"]["schemas"]
+        return self._document | {
+            "paths": paths,
+            "components": self._document["components"] | {"schemas": schemas},
+        }
+
+
+async def _bounded(check: Check) -> str | None:
+    try:
+        return await asyncio.wait_for(check(), 3.0)
+    except TimeoutError:
+        return "no answer within 3 s"
+    except Exception as error:
+        return f"{type(error).__name__}"
+
+
+@asynccontextmanager
+async def running(process: Process) -> AsyncIterator[Process]:
+    """Run a process for the length of a block; what had started is closed when the start fails half-way."""
+    try:
+        await process.start()
+        yield process
+    finally:
+        await process.close()
+
+
+async def run_until_signalled(process: Process, on_ready: Callable[[], None] | None = None) -> None:
+    """Run a process until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    async with running(process):
+        if on_ready is not None:
+            on_ready()
+        await stop.wait()
+        log.info("stopping")

@@ -1,0 +1,54 @@
+"""Background work that must never stop silently."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from services.common.clock import Clock
+from services.common.metrics import TASK_RESTARTS
+
+log = structlog.get_logger(__name__)
+
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 10.0
+_CALM_SECONDS = 60.0
+
+
+class Tasks:
+    """Named tasks, each restarted with back-off when it ends or raises, until closed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Keep `work` running under this name."""
+        self._running[name] = asyncio.create_task(self._keep(name, work), name=name)
+
+    async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        wait = _FIRST_WAIT_SECONDS
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await work()
+                log.error("task_ended", task=name)
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("task_crashed", task=name)
+            TASK_RESTARTS.labels(name).inc()
+            if self._clock.monotonic() - started > _CALM_SECONDS:
+                wait = _FIRST_WAIT_SECONDS
+            await self._clock.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+
+    async def close(self) -> None:
+        """Cancel every task and wait until each has let go of what it held."""
+        for task in self._running.values():
+            task.cancel()
+        for task in self._running.values():
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._running.clear()
