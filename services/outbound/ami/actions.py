@@ -1,0 +1,183 @@
+"""The only actions this product can express, built from values that match a closed pattern each (B1, B4).
+
+Neither `Application` nor `Data` can be expressed (with them, the `originate` privilege is shell access:
+CVE-2024-42365), and no value can hold a control character, a separator or an expression, because every
+pattern lists what is allowed. asterisk-ami's own class writes the text, once the values are known to be safe.
+"""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+import asterisk.ami
+
+from services.outbound.ami.errors import UnsafeValue
+
+TRUNK: Final = "trunk"
+NOTICE_CONTEXT: Final = "movecar-notice"
+RESULT_FAMILY: Final = "movecar"
+"""AstDB family in which the dialplan leaves the results of answered calls."""
+
+ATTEMPT_ID: Final = r"[0-9a-f]{32}"
+CALLEE: Final = (
+    r"(?:1[3-9][0-9]{9}"  # mobile
+    r"|0(?:10|2[0-9])[2-8][0-9]{7}"  # fixed, two- or three-digit area code
+    r"|0[3-9][0-9]{2}[2-8][0-9]{6,7})"  # fixed, four-digit area code
+)
+"""Who may be called: the last line of defence. No 00…, 400, 95xxx, 110/119/120, nor 0519110 itself."""
+CALLER_ID: Final = r"0[0-9]{5,11}"
+SPEAK: Final = r"[a-z0-9]{1,8}(?:-[a-z0-9]{1,8}){0,9}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    fields: Mapping[str, str]
+    """Field name → pattern its whole value must match. Exactly these fields, no others."""
+    items: str = ""
+    """Name of the events that carry a list action's answer."""
+    end: str = ""
+    """Name of the event that ends the list."""
+
+
+_RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
+    {
+        "Challenge": _Rule({"AuthType": "MD5"}),
+        "Login": _Rule(
+            {
+                "AuthType": "MD5",
+                "Username": r"[A-Za-z0-9_.-]{1,64}",
+                "Key": r"[0-9a-f]{32}",
+                "Events": "call,user",
+            }
+        ),
+        "Logoff": _Rule({}),
+        "Ping": _Rule({}),
+        "Originate": _Rule(
+            {
+                "Channel": rf"PJSIP/{CALLEE}@{TRUNK}",
+                "Context": NOTICE_CONTEXT,
+                "Exten": "s",
+                "Priority": "1",
+                "CallerID": rf'"(?P<name>{CALLER_ID})" <(?P=name)>',
+                "Timeout": r"(?:[1-9][0-9]{3,4}|[12][0-9]{5}|300000)",
+                "Async": "true",
+                "ChannelId": ATTEMPT_ID,
+                "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK}",
+            }
+        ),
+        "Hangup": _Rule({"Channel": ATTEMPT_ID, "Cause": "16"}),
+        "CoreShowChannels": _Rule({}, "CoreShowChannel", "CoreShowChannelsComplete"),
+        "DBGet": _Rule({"Family": RESULT_FAMILY, "Key": ATTEMPT_ID}, "DBGetResponse", "DBGetComplete"),
+    }
+)
+
+LIST_EVENTS: Final = frozenset(name for rule in _RULES.values() for name in (rule.items, rule.end) if name)
+
+
+@dataclass(frozen=True, repr=False)
+class Action:
+    """One AMI action, checked when it is made. Raises UnsafeValue for anything outside the closed rules.
+
+    `action_id` is a random UUID unless the caller has one that is unique for ever. Neither `str` nor `repr`
+    shows values: they hold phone numbers and log-in keys.
+    """
+
+    name: str
+    fields: Mapping[str, str] = field(default_factory=dict)
+    action_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        rule = _RULES.get(self.name)
+        if rule is None:
+            raise UnsafeValue("not an action this product uses")
+        if self.fields.keys() != rule.fields.keys():
+            raise UnsafeValue(f"{self.name}: fields are not exactly those known")
+        for name, pattern in rule.fields.items():
+            if not re.fullmatch(pattern, self.fields[name]):
+                raise UnsafeValue(f"{self.name}: {name} has a form that is not allowed")
+        if not re.fullmatch(ATTEMPT_ID, self.action_id):
+            raise UnsafeValue(f"{self.name}: ActionID has a form that is not allowed")
+        object.__setattr__(self, "fields", MappingProxyType(dict(self.fields)))
+
+    def __repr__(self) -> str:
+        return f"<Action {self.name} {self.action_id}>"
+
+    @property
+    def items(self) -> str:
+        """Name of the events that carry this action's answer; empty when the response is all of it."""
+        return _RULES[self.name].items
+
+    @property
+    def end(self) -> str:
+        """Name of the event after which a list answer is complete; empty when the response is all of it."""
+        return _RULES[self.name].end
+
+    def wire(self) -> bytes:
+        """The bytes of the action as they are sent, blank line included."""
+        text = str(asterisk.ami.Action(self.name, {"ActionID": self.action_id, **self.fields}))
+        return (text + "\r\n").encode("ascii")
+
+
+def challenge() -> Action:
+    """Ask for the random number that the log-in key is computed from."""
+    return Action("Challenge", {"AuthType": "MD5"})
+
+
+def login(user: str, secret: str, challenge_text: str) -> Action:
+    """Log in for call and user events. The secret itself is never sent, only its hash with the challenge."""
+    if not re.fullmatch(r"[0-9A-Za-z]{1,64}", challenge_text):
+        raise UnsafeValue("Login: challenge has a form that is not allowed")
+    key = hashlib.md5((challenge_text + secret).encode(), usedforsecurity=False).hexdigest()
+    return Action("Login", {"AuthType": "MD5", "Username": user, "Key": key, "Events": "call,user"})
+
+
+def ping() -> Action:
+    """Ask for a sign of life."""
+    return Action("Ping")
+
+
+def logoff() -> Action:
+    """Say goodbye."""
+    return Action("Logoff")
+
+
+def originate(*, attempt_id: str, callee: str, caller_id: str, speak: str, ring_seconds: float) -> Action:
+    """Ring `callee` for at most `ring_seconds` (1–300), then run the notice dialplan if answered (B1, B2).
+
+    The attempt's id is the channel's id and the ActionID as well: it is a UUID used for one call only, so
+    every later event of the call can be told apart without any memory of the action.
+    """
+    return Action(
+        "Originate",
+        {
+            "Channel": f"PJSIP/{callee}@{TRUNK}",
+            "Context": NOTICE_CONTEXT,
+            "Exten": "s",
+            "Priority": "1",
+            "CallerID": f'"{caller_id}" <{caller_id}>',
+            "Timeout": str(round(ring_seconds * 1000)),
+            "Async": "true",
+            "ChannelId": attempt_id,
+            "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak}",
+        },
+        action_id=attempt_id,
+    )
+
+
+def hangup(attempt_id: str) -> Action:
+    """Hang the attempt's channel up with cause 16; Asterisk finds a channel by id as well as by name."""
+    return Action("Hangup", {"Channel": attempt_id, "Cause": "16"})
+
+
+def core_show_channels() -> Action:
+    """List the channels that are up."""
+    return Action("CoreShowChannels")
+
+
+def db_get(attempt_id: str) -> Action:
+    """Read what the dialplan left about an attempt."""
+    return Action("DBGet", {"Family": RESULT_FAMILY, "Key": attempt_id})
