@@ -1,0 +1,278 @@
+"""What a call's events mean: AMI fields → facts → the attempt's outcome (B5, B6). Pure; tables decide."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Final
+
+from services.common.events import AttemptOutcome
+from services.outbound.ami.actions import ATTEMPT_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The owner's phone rings."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The owner answered."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GreetingStarted:
+    """The greeting and the menu begin, for the first or the second time (B2)."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class GreetingEnded:
+    """The greeting and the menu were heard to the end."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPressed:
+    """The owner pressed `key`, one of `0-9*#`."""
+
+    attempt_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromptFailed:
+    """A prompt could not be played: a fault of ours, not the owner's silence."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The channel is gone; `cause` is the Q.850 hang-up cause (0 when the far end gave none)."""
+
+    attempt_id: str
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class OriginateFailed:
+    """Asterisk gave the call up before it was answered; `reason` is coarser than the cause of `Ended`."""
+
+    attempt_id: str
+    reason: int
+
+
+CallEvent = (
+    Ringing | Answered | GreetingStarted | GreetingEnded | KeyPressed | PromptFailed | Ended | OriginateFailed
+)
+
+EVENT_NAMES: Final = frozenset({"Newstate", "Hangup", "OriginateResponse", "UserEvent"})
+"""The AMI events that calls are followed by."""
+
+
+class HostileEvent(ValueError):
+    """An event of ours with a value that Asterisk and the dialplan never send; names the field, no value."""
+
+
+_ATTEMPT_ID: Final = re.compile(ATTEMPT_ID)
+_NUMBER: Final = re.compile("[0-9]{1,3}")
+_STATES: Final[Mapping[str, type[Ringing | Answered]]] = MappingProxyType({"5": Ringing, "6": Answered})
+_PHASES: Final[Mapping[str, type[GreetingStarted | GreetingEnded]]] = MappingProxyType(
+    {"start": GreetingStarted, "end": GreetingEnded}
+)
+
+
+def read_event(name: str, fields: Mapping[str, str]) -> CallEvent | None:
+    """Return what an AMI event means for one of our calls; None when it means nothing or is not about one.
+
+    Raises HostileEvent for a forged or broken event of ours, which is to be counted and left out.
+    """
+    match name:
+        case "Newstate" if _is_ours(fields):
+            state = _STATES.get(fields.get("ChannelState", ""))
+            return state(fields["Uniqueid"]) if state else None
+        case "Hangup" if _is_ours(fields):
+            return Ended(fields["Uniqueid"], _number(fields, "Cause"))
+        case "OriginateResponse":
+            # Our originates' ActionID is the attempt's id; Uniqueid may be "<unknown>" without a channel.
+            attempt_id = fields.get("ActionID", "")
+            if not _ATTEMPT_ID.fullmatch(attempt_id) or fields.get("Response") != "Failure":
+                return None
+            return OriginateFailed(attempt_id, _number(fields, "Reason"))
+        case "UserEvent":
+            return _user_event(fields)
+        case _:
+            return None
+
+
+def _is_ours(fields: Mapping[str, str]) -> bool:
+    return _ATTEMPT_ID.fullmatch(fields.get("Uniqueid", "")) is not None
+
+
+def _number(fields: Mapping[str, str], name: str) -> int:
+    if not _NUMBER.fullmatch(fields.get(name, "")):
+        raise HostileEvent(name)
+    return int(fields[name])
+
+
+def _user_event(fields: Mapping[str, str]) -> CallEvent | None:
+    kind = fields.get("UserEvent", "")
+    if not kind.startswith("Movecar"):
+        return None
+    attempt_id = fields.get("AttemptId", "")
+    if not _ATTEMPT_ID.fullmatch(attempt_id):
+        raise HostileEvent("AttemptId")
+    match kind:
+        case "MovecarGreeting":
+            phase = _PHASES.get(fields.get("Phase", ""))
+            if phase is None:
+                raise HostileEvent("Phase")
+            return phase(attempt_id)
+        case "MovecarKey":
+            key = fields.get("Key", "")
+            if not re.fullmatch("[0-9*#]", key):
+                raise HostileEvent("Key")
+            return KeyPressed(attempt_id, key)
+        case "MovecarPromptFailed":
+            return PromptFailed(attempt_id)
+        case _:
+            raise HostileEvent("UserEvent")
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call so far."""
+
+    answered: bool = False
+    key: str | None = None
+    """The first key with a meaning; the dialplan acts on that one."""
+    greetings_ended: int = 0
+    prompt_failed: bool = False
+
+    def after(self, event: CallEvent) -> "CallFacts":
+        """Return the facts once `event` is known too. Only an answered call can be greeted or keyed."""
+        match event:
+            case Answered() | GreetingStarted():
+                return replace(self, answered=True)
+            case GreetingEnded():
+                return replace(self, answered=True, greetings_ended=self.greetings_ended + 1)
+            case KeyPressed(key=key) if self.key is None and key in KEY_OUTCOMES:
+                return replace(self, answered=True, key=key)
+            case KeyPressed():
+                return replace(self, answered=True)
+            case PromptFailed():
+                return replace(self, answered=True, prompt_failed=True)
+            case _:
+                return self
+
+
+KEY_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
+    {"1": "agreed", "2": "disputed", "3": "refused", "0": "wanted_operator"}
+)
+
+GREETINGS: Final = 2
+"""How often the greeting and the menu are read before silence is taken for an answer."""
+
+CAUSE_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
+    {
+        1: "unallocated",  # unallocated number; SIP 404, 485, 604
+        3: "congestion",  # no route to destination
+        17: "busy",  # SIP 486, 600
+        18: "no_answer",  # no user response; SIP 408
+        19: "no_answer",  # rang until the time was up; SIP 480
+        20: "no_answer",  # subscriber absent: the phone is off
+        21: "declined",  # SIP 603, 403
+        22: "unallocated",  # number changed; SIP 410
+        27: "congestion",  # destination out of order; SIP 502
+        28: "unallocated",  # invalid number format; SIP 484
+        29: "failed",  # facility rejected; SIP 501
+        34: "congestion",  # no circuit; SIP 503
+        38: "congestion",  # network out of order; SIP 500
+        41: "congestion",  # temporary failure; SIP 409
+        42: "congestion",  # switching equipment congestion
+        44: "congestion",  # requested circuit not available
+        50: "failed",  # facility not subscribed
+        58: "failed",  # bearer capability not available; SIP 488, 606
+        66: "failed",  # channel type not implemented
+        88: "failed",  # incompatible destination
+        102: "congestion",  # recovery on timer expiry: the trunk does not answer; SIP 504
+        127: "failed",  # interworking: SIP errors that only a faulty call of ours meets
+    }
+)
+"""Hang-up cause of a call that was not answered → outcome. A cause that is not here is not understood, and
+the call stays `unknown`: it may have rung, so a person decides (B5)."""
+
+REASON_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
+    {
+        0: "failed",  # no channel could be made: nothing was dialled
+        3: "no_answer",
+        5: "busy",
+        8: "congestion",
+    }
+)
+"""Reason of an `OriginateFailed` that no `Ended` came before → outcome; others are `unknown`."""
+
+
+def outcome_of(facts: CallFacts, cause: int) -> AttemptOutcome:
+    """Return how a call ended that had come to `facts` when its channel went away with `cause`."""
+    if facts.key is not None:
+        return KEY_OUTCOMES[facts.key]
+    if facts.prompt_failed:
+        return "failed"
+    if facts.answered:
+        return "no_input" if facts.greetings_ended >= GREETINGS else "hung_up"
+    return CAUSE_OUTCOMES.get(cause, "unknown")
+
+
+def outcome_of_failure(reason: int) -> AttemptOutcome:
+    """Return how a call ended of which only the failed originate is known, and never a channel's end."""
+    return REASON_OUTCOMES.get(reason, "unknown")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftResult:
+    """What the dialplan wrote down for a client that was away. `ended_at` is None while the call is up."""
+
+    outcome: AttemptOutcome
+    answered_at: datetime | None
+    ended_at: datetime | None
+
+
+LEFT_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
+    {
+        "agreed": "agreed",
+        "disputed": "disputed",
+        "refused": "refused",
+        "wanted_operator": "wanted_operator",
+        "no_input": "no_input",
+        "hung_up": "hung_up",
+        "failed": "failed",
+    }
+)
+
+_LEFT: Final = re.compile(r"([a-z_]{1,20});([0-9]{0,12});([0-9]{0,12})")
+
+
+def read_left(value: str) -> LeftResult:
+    """Read `<result>;<answered epoch>;<ended epoch>`. Raises HostileEvent when it is anything else."""
+    match = _LEFT.fullmatch(value)
+    if match is None or match[1] not in LEFT_OUTCOMES:
+        raise HostileEvent("Val")
+    return LeftResult(LEFT_OUTCOMES[match[1]], _moment(match[2]), _moment(match[3]))
+
+
+def _moment(epoch: str) -> datetime | None:
+    if not epoch or not int(epoch):
+        return None
+    try:
+        return datetime.fromtimestamp(int(epoch), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise HostileEvent("Val") from None

@@ -1,0 +1,150 @@
+"""The telephone system as the dialler sees it: place a call, ask what became of it, hear its events."""
+
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from services.outbound.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
+from services.outbound.ami.actions import ATTEMPT_ID, Action
+from services.outbound.calls import CallEvent, HostileEvent, LeftResult, read_event, read_left
+
+log = structlog.get_logger(__name__)
+
+ANSWER_SECONDS: Final = 5.0
+"""How long an action may go unanswered. Asterisk answers within milliseconds, or not at all."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call to be placed. Raises UnsafeValue when it is made with anything that may not be dialled or sent.
+
+    `callee`: digits of a mobile or fixed line; `caller_id`: digits of the approved call script (B1);
+    `speak`: the plate as `prompts.speak` gives it (B2); `ring_seconds`: 1–300.
+    """
+
+    attempt_id: str
+    callee: str = field(repr=False)
+    caller_id: str
+    speak: str = field(repr=False)
+    ring_seconds: float
+    action: Action = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        action = actions.originate(
+            attempt_id=self.attempt_id,
+            callee=self.callee,
+            caller_id=self.caller_id,
+            speak=self.speak,
+            ring_seconds=self.ring_seconds,
+        )
+        object.__setattr__(self, "action", action)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Events flow from here on; what happened before was missed and has to be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """No call can be placed; `reason` is a stable lowercase code."""
+
+    reason: str
+
+
+Notice = Connected | Disconnected | tuple[CallEvent, ...]
+
+
+class Pbx:
+    """Asterisk, or the sandbox that speaks like it, over one `AmiLink`."""
+
+    def __init__(self, link: AmiLink) -> None:
+        self._link = link
+        self.ignored: Counter[str] = Counter()
+        """Events left out because a field of theirs was hostile or broken, by that field's name."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether a call could be placed now."""
+        return self._link.connected
+
+    @property
+    def reason(self) -> str:
+        """Why not: a stable lowercase code; empty while connected."""
+        return self._link.reason
+
+    async def run(self) -> None:
+        """Keep the connection up until cancelled."""
+        await self._link.run()
+
+    async def originate(self, call: Call) -> None:
+        """Place a call; return once Asterisk has taken it on. Nothing below this line repeats it (B5).
+
+        Raises NotSent: the phone has not been and will not be rung. Refused: likewise, and Asterisk said so.
+        Unknown: it may be ringing; only the events, `live_channels` and `left_result` can tell.
+        """
+        await self._link.send(call.action, ANSWER_SECONDS)
+
+    async def live_channels(self) -> set[str]:
+        """Return the ids of the attempts whose channels are up. Raises NotSent, Refused or Unknown."""
+        reply = await self._link.send(actions.core_show_channels(), ANSWER_SECONDS)
+        ids = (event.fields.get("Uniqueid", "") for event in reply.events)
+        return {attempt_id for attempt_id in ids if re.fullmatch(ATTEMPT_ID, attempt_id)}
+
+    async def left_result(self, attempt_id: str) -> LeftResult | None:
+        """Return what the dialplan wrote down about an answered call; None when it wrote nothing.
+
+        Raises NotSent, Refused or Unknown; HostileEvent when what is written cannot be understood.
+        """
+        try:
+            reply = await self._link.send(actions.db_get(attempt_id), ANSWER_SECONDS)
+        except Refused as refused:
+            if "not found" in refused.message.lower():
+                return None
+            raise
+        values = [
+            event.fields.get("Val", "") for event in reply.events if event.fields.get("Key") == attempt_id
+        ]
+        if len(values) != 1:
+            raise HostileEvent("Val")
+        return read_left(values[0])
+
+    async def hangup(self, attempt_id: str) -> bool:
+        """Hang a call up; False when there is no such channel. Raises NotSent, Refused or Unknown."""
+        try:
+            await self._link.send(actions.hangup(attempt_id), ANSWER_SECONDS)
+        except Refused as refused:
+            if "no such channel" in refused.message.lower():
+                return False
+            raise
+        return True
+
+    async def stream(self) -> AsyncIterator[Notice]:
+        """Yield connections, disconnections and batches of call events, in order, for one consumer."""
+        async for notice in self._link.stream():
+            match notice:
+                case LinkUp():
+                    yield Connected()
+                case LinkDown(reason=reason):
+                    yield Disconnected(reason)
+                case tuple():
+                    events = self._read(notice)
+                    if events:
+                        yield events
+
+    def _read(self, batch: tuple[Event, ...]) -> tuple[CallEvent, ...]:
+        events = []
+        for event in batch:
+            try:
+                read = read_event(event.name, event.fields)
+            except HostileEvent as error:
+                self.ignored[str(error)] += 1
+                log.warning("ami_event_ignored", name=event.name, field=str(error))
+            else:
+                if read is not None:
+                    events.append(read)
+        return tuple(events)
