@@ -19,7 +19,7 @@ from services.common.crypto import Keys
 from services.common.http.problems import Problem
 
 Role = Literal["operator", "supervisor", "desk", "auditor", "admin"]
-ROLES: frozenset[str] = frozenset(get_args(Role))
+ROLES: frozenset[Role] = frozenset(get_args(Role))
 
 COOKIE = "movecar_session"
 CSRF_HEADER = "X-Movecar-CSRF"

@@ -1,0 +1,1 @@
+"""Cases: from the operator's entry to the closed file."""

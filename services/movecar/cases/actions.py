@@ -1,0 +1,92 @@
+"""What an operator can do with a case; each is one transition with its conditions."""
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.events import EscalationReason
+from services.common.http.auth import Principal
+from services.common.http.problems import Problem
+from services.movecar.cases.intake import open_case_of, open_key
+from services.movecar.cases.machine import Trigger
+from services.movecar.cases.models import Case
+from services.movecar.cases.transitions import CaseRules
+from services.movecar.plates import Color, Plate
+
+_CALLS_AFTER_STILL_BLOCKED = 2
+"""The first contact and one more: then the owner has been told twice and the desk takes over."""
+
+
+async def redial(session: AsyncSession, rules: CaseRules, case: Case, operator: Principal) -> None:
+    """Look the plate up again and call: the operator's answer to an unknown or failed call."""
+    await rules.apply(session, case, "redialled", actor=operator.name, changes={"lookup_started_at": None})
+
+
+async def correct_plate(
+    session: AsyncSession,
+    rules: CaseRules,
+    case: Case,
+    operator: Principal,
+    plate: Plate,
+    color: Color | None,
+) -> None:
+    """Put the right plate, or the colour that was asked for, on a case and look it up.
+
+    Raises Problem 409 when another open case is about that car.
+    """
+    other = await open_case_of(session, rules, plate.text, color)
+    if other is not None and other.id != case.id:
+        raise Problem(409, "plate_already_open", "该车牌已有未结案件", case_id=other.id, number=other.number)
+    await rules.apply(
+        session,
+        case,
+        "plate_corrected",
+        actor=operator.name,
+        changes={
+            "plate_sealed": rules.keys.seal(plate.text, f"case:{case.id}:plate"),
+            "plate_index": rules.keys.index("plate", plate.text),
+            "plate_color": color,
+            "open_key": open_key(rules, plate.text, color),
+            "numbers_sealed": [],
+            "owner_name_masked": None,
+            "owner_phone_masked": None,
+            "lookup_started_at": None,
+        },
+    )
+
+
+async def confirm_moved(session: AsyncSession, rules: CaseRules, case: Case, operator: Principal) -> None:
+    """Close a case whose car has gone."""
+    await rules.apply(session, case, "moved", actor=operator.name, outcome="moved")
+
+
+async def still_blocked(session: AsyncSession, rules: CaseRules, case: Case, operator: Principal) -> None:
+    """Call the owner once more; the next time the desk takes over."""
+    again = case.contacts >= _CALLS_AFTER_STILL_BLOCKED
+    trigger: Trigger = "still_blocked_again" if again else "still_blocked"
+    await rules.apply(
+        session,
+        case,
+        trigger,
+        actor=operator.name,
+        escalation="owner_uncooperative" if again else None,
+    )
+
+
+async def withdraw(
+    session: AsyncSession, rules: CaseRules, case: Case, operator: Principal, note: str
+) -> None:
+    """Cancel a case at the requester's wish, whatever is under way."""
+    await rules.apply(session, case, "withdrawn", actor=operator.name, note=note, outcome="withdrawn")
+
+
+async def escalate(
+    session: AsyncSession,
+    rules: CaseRules,
+    case: Case,
+    operator: Principal,
+    reason: EscalationReason,
+    note: str,
+) -> None:
+    """Hand a case to the 110 desk by hand (C1)."""
+    await rules.apply(
+        session, case, "escalated_by_operator", actor=operator.name, escalation=reason, note=note
+    )

@@ -1,0 +1,166 @@
+"""Opening a case, or joining the open one for the same car (A1, A6)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.bus import emit
+from services.common.clock import local
+from services.common.events import CallMode
+from services.common.http.auth import Principal
+from services.common.ids import new_id
+from services.movecar.cases.machine import OPEN, deadline_of
+from services.movecar.cases.models import Case, CaseHistory, CaseJoin, CaseNumber
+from services.movecar.cases.transitions import CaseRules
+from services.movecar.plates import Color, Plate
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the operator entered, validated."""
+
+    plate: Plate
+    color: Color | None
+    location: str
+    situation: str
+    note: str
+    mode: CallMode
+    requester_phone: str
+
+
+async def open_case(
+    session: AsyncSession, rules: CaseRules, request: Request, operator: Principal
+) -> tuple[Case, bool]:
+    """Return the case for a request and whether it was open already.
+
+    Two operators at the same moment: the unique `open_key` lets one through; the other's IntegrityError makes
+    the boundary try again, and then there is a case to join.
+    """
+    existing = await open_case_of(session, rules, request.plate.text, request.color)
+    if existing is not None:
+        await _join(session, rules, existing, request, operator)
+        return existing, True
+    now = rules.clock.now()
+    case_id = new_id()
+    case = Case(
+        id=case_id,
+        number=await _next_number(session, now),
+        status="looking_up",
+        outcome=None,
+        version=1,
+        open_key=open_key(rules, request.plate.text, request.color),
+        plate_sealed=rules.keys.seal(request.plate.text, f"case:{case_id}:plate"),
+        plate_index=rules.keys.index("plate", request.plate.text),
+        plate_color=request.color,
+        location=request.location,
+        situation=request.situation,
+        note=request.note,
+        mode=request.mode,
+        requester_sealed=rules.keys.seal(request.requester_phone, f"case:{case_id}:requester"),
+        requester_index=rules.keys.index("phone", request.requester_phone),
+        owner_name_masked=None,
+        owner_phone_masked=None,
+        numbers_sealed=[],
+        contact_id=None,
+        contacts=0,
+        attention_reason=None,
+        escalation_id=None,
+        escalation_reason=None,
+        escalation_status=None,
+        escalation_seq=None,
+        operator_id=operator.account_id,
+        operator=operator.name,
+        created_at=now,
+        updated_at=now,
+        deadline_at=deadline_of("looking_up", now, rules.settings),
+        lookup_started_at=None,
+    )
+    await session.execute(
+        insert(Case).values({column.key: getattr(case, column.key) for column in Case.__table__.columns})
+    )
+    await session.execute(
+        insert(CaseHistory).values(
+            case_id=case_id,
+            at=now,
+            actor=operator.name,
+            trigger="opened",
+            from_status=None,
+            to_status="looking_up",
+            reason=None,
+            note=request.note,
+        )
+    )
+    await emit(session, rules.changed(case, now))
+    return case, False
+
+
+def open_key(rules: CaseRules, plate: str, color: str | None) -> str:
+    """Return what no two open cases may share."""
+    return rules.keys.index("open", f"{plate}|{color or ''}")
+
+
+async def open_case_of(session: AsyncSession, rules: CaseRules, plate: str, color: str | None) -> Case | None:
+    """Return the open case of a car. Without a colour on either side the plate alone decides."""
+    statement = select(Case).where(
+        Case.plate_index == rules.keys.index("plate", plate), Case.status.in_(OPEN)
+    )
+    if color is not None:
+        statement = statement.where((Case.plate_color == color) | Case.plate_color.is_(None))
+    case = await session.scalar(statement.order_by(Case.created_at).limit(1))
+    if case is not None:
+        session.expunge(case)
+    return case
+
+
+async def _join(
+    session: AsyncSession, rules: CaseRules, case: Case, request: Request, operator: Principal
+) -> None:
+    now = rules.clock.now()
+    join_id = new_id()
+    await session.execute(
+        insert(CaseJoin).values(
+            id=join_id,
+            case_id=case.id,
+            at=now,
+            operator=operator.name,
+            location=request.location,
+            situation=request.situation,
+            note=request.note,
+            requester_sealed=rules.keys.seal(request.requester_phone, f"join:{join_id}:requester"),
+            requester_index=rules.keys.index("phone", request.requester_phone),
+        )
+    )
+    await session.execute(
+        insert(CaseHistory).values(
+            case_id=case.id,
+            at=now,
+            actor=operator.name,
+            trigger="joined",
+            from_status=case.status,
+            to_status=case.status,
+            reason=None,
+            note=request.location,
+        )
+    )
+    await emit(session, rules.changed(case, now))
+
+
+async def _next_number(session: AsyncSession, now: datetime) -> str:
+    """Return the next number of the local day, e.g. YC20260401000001; a rollback gives its number back."""
+    day = local(now).date()
+    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    last = await session.scalar(
+        make(CaseNumber)
+        .values(day=day, last=1)
+        .on_conflict_do_update(index_elements=[CaseNumber.day], set_={"last": CaseNumber.last + 1})
+        .returning(CaseNumber.last)
+    )
+    return f"YC{day:%Y%m%d}{last:06d}"
+
+
+async def count_joins(session: AsyncSession, case_id: str) -> int:
+    """Return how many further requests joined a case."""
+    return await session.scalar(select(func.count()).where(CaseJoin.case_id == case_id)) or 0
