@@ -1,5 +1,6 @@
 """Reading a plate as people type it (A4)."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ _SEPARATORS = frozenset(" ·•‧∙⋅・.。-‐‑‒–—―−_")
 _NO_SEPARATORS = {ord(character): None for character in _SEPARATORS}
 _UPPER = {lower: lower - 32 for lower in range(ord("a"), ord("z") + 1)}
 _LOOKALIKES = str.maketrans("OI", "01")
+_PLATE_CHARACTERS = re.compile("[0-9A-Z\u4e00-\u9fff]+")
 _MAX_INPUT = 32
 _OFFICE_LENGTH = 2
 _ORDINARY_LENGTH = 7
@@ -108,13 +110,9 @@ def _normalised(text: str) -> str:
     if not normal:
         raise InvalidPlate(PlateFault.EMPTY)
     # Letters and digits of other scripts and everything unprintable end here, before any closer look.
-    if not all(_is_plate_character(character) for character in normal):
+    if not _PLATE_CHARACTERS.fullmatch(normal):
         raise InvalidPlate(PlateFault.CHARACTER)
     return normal
-
-
-def _is_plate_character(character: str) -> bool:
-    return "0" <= character <= "9" or "A" <= character <= "Z" or "\u4e00" <= character <= "\u9fff"
 
 
 def _has_office(text: str) -> bool:

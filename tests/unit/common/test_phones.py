@@ -15,7 +15,7 @@ from services.common.phones import (
     PhoneFault,
     PhoneKind,
     callable_number,
-    mask,
+    mask_phone,
     parse_chinese,
     requester_number,
 )
@@ -175,7 +175,7 @@ def test_the_services_own_lines_are_never_called_but_may_ask() -> None:
     ],
 )
 def test_a_mask_shows_the_operator_and_the_last_four_digits(digits: str, masked: str) -> None:
-    assert mask(digits) == masked
+    assert mask_phone(digits) == masked
 
 
 def test_a_phone_never_prints_its_digits() -> None:
@@ -212,17 +212,19 @@ def test_what_is_accepted_is_a_fixed_or_mobile_number_to_phonenumbers_too(text: 
     }
 
 
-@given(st.from_regex(r"1[3-9][0-9]{9}", fullmatch=True))
-def test_a_segment_stands_for_all_its_mobiles(digits: str) -> None:
-    """The cache asks about a segment's first number; this asks phonenumbers about each."""
+@given(st.from_regex(r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[2-8][0-9]{6,7}", fullmatch=True))
+def test_a_number_is_judged_as_phonenumbers_judges_it_by_itself(digits: str) -> None:
+    """The cache asks about one number for all that begin alike; this asks phonenumbers about each."""
     number = phonenumbers.parse(digits, "CN")
-    known = phonenumbers.number_type(number) == phonenumbers.PhoneNumberType.MOBILE
+    kinds = {
+        phonenumbers.PhoneNumberType.MOBILE: PhoneKind.MOBILE,
+        phonenumbers.PhoneNumberType.FIXED_LINE: PhoneKind.FIXED,
+    }
     try:
-        parse_chinese(digits)
+        kind = parse_chinese(digits).kind
     except InvalidPhone:
-        assert not known
-    else:
-        assert known
+        kind = None
+    assert kind == kinds.get(phonenumbers.number_type(number))
 
 
 UNPRINTABLE = [
