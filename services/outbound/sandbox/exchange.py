@@ -1,0 +1,238 @@
+"""The sandbox's calls: each runs its course as Asterisk and the notice dialplan would take it."""
+
+import asyncio
+import itertools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.common.clock import Clock
+from services.outbound.calls import KEY_OUTCOMES
+from services.outbound.sandbox import owners
+from services.outbound.sandbox.owners import OWNERS, Owner
+from services.outbound.sandbox.protocol import Action, Fields
+
+MAX_CALLS: Final = 1000
+MAX_RESULTS: Final = 10_000
+"""Results that are kept for clients that were away; the oldest goes first."""
+
+_STATES: Final = {"Down": "0", "Ringing": "5", "Up": "6"}
+_CAUSES: Final = {
+    16: "Normal Clearing",
+    17: "User busy",
+    19: "User alerting, no answer",
+    21: "Call Rejected",
+}
+_REASONS: Final = {"answered": 4, "rang_out": 3, "busy": 5, "failed": 0}
+_CHANNEL: Final = re.compile(
+    r"(?P<device>[A-Za-z]{1,20}/(?P<number>[0-9]{1,20})(?:@(?P<peer>[A-Za-z0-9_-]{1,40}))?)"
+)
+_CALLER_ID: Final = re.compile(r'"?(?P<name>[^"<>]{0,80}?)"?\s*<(?P<number>[0-9]{0,20})>')
+
+Publish = Callable[[str, str, Fields], None]
+"""Event name, event class, fields."""
+
+
+class NoSuchCall(Exception):
+    """The action asks for a call that cannot be placed; the message is Asterisk's."""
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One call that is up, as Asterisk's channel would be."""
+
+    name: str
+    unique_id: str
+    number: str
+    caller_name: str
+    caller_number: str
+    context: str
+    exten: str
+    priority: str
+    attempt_id: str
+    state: str = "Down"
+    began: float = 0.0
+    cause: int = 16
+    result: str = "hung_up"
+    answered_at: int | None = None
+    dialled: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    """Whether it was answered."""
+    task: asyncio.Task[None] | None = None
+
+    def snapshot(self) -> list[tuple[str, str]]:
+        """The fields that Asterisk gives of a channel in every event."""
+        return [
+            ("Channel", self.name),
+            ("ChannelState", _STATES[self.state]),
+            ("ChannelStateDesc", self.state),
+            ("CallerIDNum", self.number),
+            ("CallerIDName", ""),
+            ("ConnectedLineNum", self.caller_number),
+            ("ConnectedLineName", self.caller_name),
+            ("Language", "zh"),
+            ("AccountCode", ""),
+            ("Context", self.context),
+            ("Exten", self.exten),
+            ("Priority", self.priority),
+            ("Uniqueid", self.unique_id),
+            ("Linkedid", self.unique_id),
+        ]
+
+
+class Exchange:
+    """Places calls and tells everybody what happens to them; knows nothing of connections."""
+
+    def __init__(self, clock: Clock, speed: float, publish: Publish) -> None:
+        self._clock = clock
+        self._speed = speed
+        self._publish = publish
+        self._numbers = itertools.count(1)
+        self.channels: dict[str, Channel] = {}
+        self.results: dict[str, str] = {}
+        """What the dialplan leaves in AstDB: attempt id → `result;answered;ended`."""
+
+    def originate(self, action: Action) -> Channel:
+        """Begin a call; its events follow from the next turn of the event loop. Raises NoSuchCall."""
+        if not action.get("channel"):
+            raise NoSuchCall("Channel not specified")
+        match = _CHANNEL.fullmatch(action["channel"])
+        if match is None or len(self.channels) >= MAX_CALLS:
+            raise NoSuchCall("Originate failed")
+        if not (action.get("context") and action.get("exten") and action.get("priority")):
+            raise NoSuchCall("Originate with 'Exten' requires 'Context' and 'Priority'")
+        timeout = action.get("timeout") or "30000"
+        if not re.fullmatch("[0-9]{1,9}", timeout):
+            raise NoSuchCall("Invalid timeout")
+        number = next(self._numbers)
+        caller = _CALLER_ID.fullmatch(action.get("callerid", ""))
+        unique_id = action.get("channelid") or f"{int(self._clock.now().timestamp())}.{number}"
+        channel = Channel(
+            name=f"{match['device'].partition('/')[0]}/{match['peer'] or match['number']}-{number:08x}",
+            unique_id=unique_id,
+            number=match["number"],
+            caller_name=caller["name"] if caller else "",
+            caller_number=caller["number"] if caller else "",
+            context=action["context"],
+            exten=action["exten"],
+            priority=action["priority"],
+            attempt_id=action.variables.get("MOVECAR_ATTEMPT", unique_id),
+            began=self._clock.monotonic(),
+        )
+        if unique_id in self.channels:
+            # Asterisk makes no second channel of one id: the call fails before anything is dialled.
+            self._answer_originate(channel, action, "failed", match["device"])
+            return channel
+        self.channels[unique_id] = channel
+        channel.task = asyncio.create_task(self._life(channel, action, int(timeout) / 1000))
+        return channel
+
+    def find(self, name: str) -> Channel | None:
+        """The channel of this name or id, as Asterisk looks them up."""
+        by_name = (channel for channel in self.channels.values() if channel.name == name)
+        return self.channels.get(name) or next(by_name, None)
+
+    def hangup(self, channel: Channel, cause: int) -> None:
+        """End a call from our side."""
+        channel.cause = cause
+        if channel.task is not None:
+            # A task that is cancelled before its first step never gets to say that the call ended.
+            asyncio.get_running_loop().call_soon(channel.task.cancel)
+
+    async def stop(self) -> None:
+        """Forget every call at once, as a PBX that loses power."""
+        tasks = [channel.task for channel in self.channels.values() if channel.task is not None]
+        self.channels.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _life(self, channel: Channel, action: Action, ring_limit: float) -> None:
+        fate = "failed"
+        try:
+            self._tell("Newchannel", channel)
+            fate = await self._dial(channel, OWNERS[channel.number[-1]], ring_limit)
+            if fate == "answered":
+                self._answer_originate(channel, action, fate, channel.name)
+                await self._converse(channel, OWNERS[channel.number[-1]])
+        except asyncio.CancelledError:
+            if channel.unique_id not in self.channels:
+                raise  # stopped; a hang-up only ends the conversation
+        del self.channels[channel.unique_id]
+        if channel.answered_at is not None:
+            self._leave(channel, ended=True)
+        self._tell(
+            "Hangup",
+            channel,
+            [("Cause", str(channel.cause)), ("Cause-txt", _CAUSES.get(channel.cause, "Unknown"))],
+        )
+        if not channel.dialled.done():
+            self._answer_originate(channel, action, fate, action["channel"])
+
+    async def _dial(self, channel: Channel, owner: Owner, ring_limit: float) -> str:
+        await self._pass(owners.UNTIL_RINGING)
+        if owner.reaction == "is_busy":
+            channel.cause = 17
+            return "busy"
+        self._enter(channel, "Ringing")
+        left = ring_limit - owners.UNTIL_RINGING
+        if owner.reaction == "is_out" or owner.ringing > left:
+            await self._pass(left)
+            channel.cause = 19
+            return "rang_out"
+        await self._pass(owner.ringing)
+        if owner.reaction == "declines":
+            channel.cause = 21
+            return "failed"
+        self._enter(channel, "Up")
+        channel.answered_at = int(self._clock.now().timestamp())
+        return "answered"
+
+    async def _converse(self, channel: Channel, owner: Owner) -> None:
+        self._say(channel, "MovecarGreeting", ("Phase", "start"))
+        if owner.key is None:
+            await self._pass(owners.UNTIL_HUNG_UP)
+            return
+        await self._pass(owners.GREETING_AND_MENU)
+        self._say(channel, "MovecarGreeting", ("Phase", "end"))
+        await self._pass(owners.UNTIL_KEY)
+        self._say(channel, "MovecarKey", ("Key", owner.key))
+        channel.result = KEY_OUTCOMES[owner.key]
+        self._leave(channel, ended=False)
+        await self._pass(owners.GOODBYE)
+
+    async def _pass(self, seconds: float) -> None:
+        await self._clock.sleep(max(0.0, seconds) / self._speed)
+
+    def _leave(self, channel: Channel, *, ended: bool) -> None:
+        end = int(self._clock.now().timestamp()) if ended else ""
+        self.results.pop(channel.attempt_id, None)
+        self.results[channel.attempt_id] = f"{channel.result};{channel.answered_at};{end}"
+        if len(self.results) > MAX_RESULTS:
+            del self.results[next(iter(self.results))]
+
+    def _enter(self, channel: Channel, state: str) -> None:
+        channel.state = state
+        self._tell("Newstate", channel)
+
+    def _tell(self, name: str, channel: Channel, fields: Fields = ()) -> None:
+        self._publish(name, "call", [*channel.snapshot(), *fields])
+
+    def _say(self, channel: Channel, kind: str, *fields: tuple[str, str]) -> None:
+        extra = [("UserEvent", kind), ("AttemptId", channel.attempt_id), *fields]
+        self._publish("UserEvent", "user", [*channel.snapshot(), *extra])
+
+    def _answer_originate(self, channel: Channel, action: Action, fate: str, shown: str) -> None:
+        channel.dialled.set_result(fate == "answered")
+        fields = [
+            ("Response", "Success" if fate == "answered" else "Failure"),
+            ("Channel", shown),
+            ("Context", channel.context),
+            ("Exten", channel.exten),
+            ("Reason", str(_REASONS[fate])),
+            ("Uniqueid", channel.unique_id),
+            ("CallerIDNum", channel.caller_number),
+            ("CallerIDName", channel.caller_name),
+        ]
+        action_id = [("ActionID", action["actionid"])] if action.get("actionid") else []
+        self._publish("OriginateResponse", "call", [*action_id, *fields])
