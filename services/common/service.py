@@ -30,6 +30,10 @@ Check = Callable[[], Awaitable[str | None]]
 """A readiness check: None when well, otherwise what is wrong."""
 
 
+async def _nothing() -> None:
+    """Start or close what needs neither."""
+
+
 @dataclass(frozen=True)
 class Kernel:
     """What every service is given. One process has one, shared by the services it runs."""
@@ -64,8 +68,8 @@ class Service:
     handlers: Mapping[type[Event], Handler] = field(default_factory=dict)
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     checks: Mapping[str, Check] = field(default_factory=dict)
-    start: Callable[[], Awaitable[None]] | None = None
-    close: Callable[[], Awaitable[None]] | None = None
+    start: Callable[[], Awaitable[None]] = _nothing
+    close: Callable[[], Awaitable[None]] = _nothing
     remote_openapi: Callable[[], Awaitable[list[dict[str, Any]]]] | None = None
 
 
@@ -95,8 +99,7 @@ class Process:
     async def start(self) -> None:
         """Start the services, then their consumers and tasks, then listen."""
         for service in self.services:
-            if service.start is not None:
-                await service.start()
+            await service.start()
         self._tasks.start("relay", self.kernel.relay.run)
         for service in self.services:
             consumer = Consumer(
@@ -113,8 +116,7 @@ class Process:
         await self._server.close()
         await self._tasks.close()
         for service in reversed(self.services):
-            if service.close is not None:
-                await service.close()
+            await service.close()
         await self.kernel.bus.close()
         await self.kernel.database.close()
 

@@ -6,7 +6,7 @@ a reader that follows ids would skip the slower writer. So the order is given he
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -38,11 +38,14 @@ class Relay:
         self._bus = bus
         self._clock = clock
         self._committed = asyncio.Event()
-        self.numbered = asyncio.Condition()
-        """Notified after events got their positions (the live streams read the log then)."""
+        self._listeners: list[Callable[[], None]] = []
         # A consumer that is away for long must not find the same entry once per sweep when it returns.
         self._republished: set[int] = set()
         database.on_commit(self._committed.set)
+
+    def on_numbered(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after events got their places in the log (the live streams read it then)."""
+        self._listeners.append(listener)
 
     async def run(self) -> None:
         """Publish for ever; a bus or database that is away delays events and loses none."""
@@ -102,8 +105,8 @@ class Relay:
             )
             await session.execute(update(LogPosition).values(last=entries[-1].position))
         EVENTS_PUBLISHED.inc(len(entries))
-        async with self.numbered:
-            self.numbered.notify_all()
+        for listener in self._listeners:
+            listener()
         await self._bus.publish(())
         return len(entries)
 

@@ -1,0 +1,31 @@
+"""Alembic's entry point; the connection is given by `services.common.migrations`."""
+
+from alembic import context
+
+from services.common import models as common_models
+from services.common.database import Base
+from services.escalation import models as escalation_models
+from services.movecar.cases import models as case_models
+from services.movecar.people import models as people_models
+from services.movecar.registry import models as registry_models
+from services.outbound import models as outbound_models
+
+# Importing a module of tables is what puts them into the metadata.
+TABLES = (
+    common_models,
+    case_models,
+    people_models,
+    registry_models,
+    outbound_models,
+    escalation_models,
+)
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=connection.dialect.name == "sqlite",
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

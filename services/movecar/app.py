@@ -1,0 +1,86 @@
+"""The composition root of the operator's side: `build` wires everything and starts nothing."""
+
+from dataclasses import replace
+
+from services.common.service import Kernel, Service
+from services.movecar.cases.api import CaseApi
+from services.movecar.cases.deadlines import Deadlines
+from services.movecar.cases.live import CaseStream
+from services.movecar.cases.lookups import Lookups
+from services.movecar.cases.transitions import CaseRules
+from services.movecar.gateway import Gateway
+from services.movecar.handlers import Reports
+from services.movecar.people import api as people_api
+from services.movecar.people.demo import make_demo_accounts
+from services.movecar.people.passwords import Passwords
+from services.movecar.people.sessions import Sessions
+from services.movecar.registry.choice import choose_registry
+
+NAME = "movecar"
+
+
+def build(kernel: Kernel) -> Service:
+    """Wire the service."""
+    rules = CaseRules(kernel.settings, kernel.keys, kernel.clock)
+    passwords = Passwords()
+    sessions = Sessions(kernel, passwords)
+    registry = choose_registry(kernel)
+    lookups = Lookups(kernel.database, rules, registry.registry)
+    deadlines = Deadlines(kernel.database, rules)
+    stream = CaseStream(kernel, rules)
+
+    async def start() -> None:
+        password = kernel.settings.demo_password.get_secret_value()
+        if kernel.settings.is_demo and password:
+            await make_demo_accounts(kernel.database, passwords, kernel.clock, password)
+        await registry.start()
+        await sessions.load_ended()
+
+    async def close() -> None:
+        await stream.tail.close()
+        await registry.close()
+
+    return Service(
+        name=NAME,
+        endpoints=[
+            *people_api.endpoints(sessions, kernel.tokens),
+            *CaseApi(kernel.database, rules).endpoints(),
+            stream.endpoint(),
+        ],
+        handlers=Reports(rules).table(),
+        tasks={
+            "lookups": lookups.run,
+            "deadlines": deadlines.run,
+            "ended-sessions": sessions.watch_ended,
+            "case-stream": stream.tail.run,
+        },
+        checks={"registry": registry.check},
+        start=start,
+        close=close,
+    )
+
+
+def build_with_neighbours(kernel: Kernel) -> Service:
+    """Wire the service for a process of its own: outbound and escalation are elsewhere."""
+    service = build(kernel)
+    desk = Gateway(kernel.settings.escalation_listen, forwarded=("feed", "escalations"))
+    caller = Gateway(kernel.settings.outbound_listen, forwarded=())
+
+    async def start() -> None:
+        await service.start()
+        await desk.start()
+        await caller.start()
+
+    async def close() -> None:
+        await desk.close()
+        await caller.close()
+        await service.close()
+
+    return replace(
+        service,
+        routes=[*service.routes, *desk.routes()],
+        checks={**service.checks, "escalation": desk.check, "outbound": caller.check},
+        start=start,
+        close=close,
+        remote_openapi=desk.openapi,
+    )
