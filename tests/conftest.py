@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.asterisk.prompts import Voice, prompt_directory
+from deploy.stack.asterisk import Asterisk
+from deploy.stack.owners import Owners
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import DATABASES, Redis
 
@@ -56,3 +59,27 @@ def redis_url(redis_server: Redis) -> str:
     number = next(_database_numbers) % DATABASES
     redis_server.flush(number)
     return redis_server.url(number)
+
+
+@pytest.fixture(scope="session")
+def quick_prompts() -> Path:
+    """Every prompt, spoken so fast that a test hears all of them in seconds."""
+    return prompt_directory(Voice("espeak-ng -v cmn -s 450 -w {wav} {text}"))
+
+
+@pytest.fixture(scope="session")
+def owners(server_home: Path) -> Iterator[Owners]:
+    """SIPp owners (see `deploy.stack.owners`) that press their key 0.2 s after they answer."""
+    server = Owners(server_home / "owners", press_after=0.2)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def asterisk_server(server_home: Path, owners: Owners, quick_prompts: Path) -> Iterator[Asterisk]:
+    """A switch of this session whose trunk leads to `owners`; it waits 1 s for a key."""
+    server = Asterisk(server_home / "asterisk", prompts=quick_prompts, trunk_uri=owners.uri, key_wait=1)
+    server.start()
+    yield server
+    server.stop()

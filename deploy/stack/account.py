@@ -44,13 +44,18 @@ class Account:
 def unprivileged(*names: str) -> Account:
     """The first of these users that exists (else `nobody`); when not root, the user we already are."""
     if os.geteuid() != 0:
-        return _account(pwd.getpwuid(os.geteuid()))
+        return myself()
     for name in (*names, "nobody"):
         try:
             return _account(pwd.getpwnam(name))
         except KeyError:
             continue
     raise NotReachableError("this machine has no unprivileged user, not even `nobody`")
+
+
+def myself() -> Account:
+    """The user this process runs as, for what an unprivileged one cannot do."""
+    return _account(pwd.getpwuid(os.geteuid()))
 
 
 def as_account(argv: Sequence[str], account: Account, needs: Sequence[Path], orphan_signal: str) -> list[str]:
@@ -82,6 +87,8 @@ def _account(entry: pwd.struct_passwd) -> Account:
 
 def _walls(path: Path, account: Account) -> list[Path]:
     """The outermost directory on the way to `path` that the account may not enter; none: empty list."""
+    if account.uid == 0:
+        return []
     for parent in reversed(path.absolute().parents):
         facts = parent.stat()
         if facts.st_uid == account.uid:

@@ -35,13 +35,16 @@ class Child:
         env: Mapping[str, str] | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
         orphan_signal: str = "KILL",
+        discard_output: bool = False,
     ) -> None:
+        """discard_output: only what it writes to standard error goes into the log."""
         self.name = name
         self.log = log
         self._argv = as_account(argv, account, needs, orphan_signal)
         self._cwd = cwd
         self._env = dict(os.environ if env is None else env)
         self._stop_signal = stop_signal
+        self._discard_output = discard_output
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,8 +71,8 @@ class Child:
             self._process = subprocess.Popen(
                 self._argv,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.DEVNULL if self._discard_output else log,
+                stderr=log,
                 cwd=self._cwd,
                 env=self._env,
                 start_new_session=True,

@@ -59,6 +59,11 @@ def debian_keyring() -> Path:
     return _require("Debian's archive keyring", find, ["debian-archive-keyring"])
 
 
+def asterisk() -> Path:
+    """The system's own Asterisk, for machines whose package archive is not Debian's."""
+    return _require("Asterisk", lambda: _which("asterisk"), ["asterisk"])
+
+
 def chromium() -> Path:
     def find() -> Path | None:
         names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")

@@ -20,13 +20,14 @@ def free_port(count: int = 1) -> int:
         for _ in range(1000):
             first = random.randrange(_RANGE.start, _RANGE.stop - count, 2)  # noqa: S311 - no secret
             wanted = range(first, first + count)
-            if _given.isdisjoint(wanted) and all(_is_free(port) for port in wanted):
+            if _given.isdisjoint(wanted) and all(is_free(port) for port in wanted):
                 _given.update(wanted)
                 return first
     raise OSError(f"no {count} neighbouring free ports in {_RANGE.start}-{_RANGE.stop}")
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nothing on 127.0.0.1 has bound this port, neither for TCP nor for UDP."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:

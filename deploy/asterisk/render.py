@@ -1,0 +1,162 @@
+"""Asterisk's configuration files, rendered from checked settings.
+
+Nothing is escaped, because Asterisk's files have no escaping that holds everywhere: a value with any
+character outside its field's alphabet is refused instead.
+"""
+
+import ipaddress
+import re
+import string
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+CALLER_ID = "0519110"
+"""The number that calls go out from (B1)."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_UNUSED = ("acl", "ccss", "cel", "features", "indications", "pjproject", "stasis", "udptl")
+"""Files of parts of the core that are not used; Asterisk logs errors when they are missing."""
+_PATH = r"/[^\x00-\x1f\x7f;|\\\"'`$@,&\u0085\u2028\u2029]*"
+_ALPHABETS = {
+    "directory": _PATH,
+    "modules": _PATH,
+    "ami_user": r"[a-z][a-z0-9-]{0,30}",
+    "ami_secret": r"[A-Za-z0-9]{24,128}",
+    "trunk_uri": r"sips?:[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(;transport=(udp|tcp|tls))?",
+    "caller_id": r"[0-9]{3,15}",
+}
+_BOUNDS = {
+    "sip_port": (1, 65_535),
+    "ami_port": (1, 65_535),
+    "rtp_first": (1024, 65_534),
+    "rtp_last": (1025, 65_535),
+    "max_calls": (1, 10_000),
+    "max_seconds": (30, 600),
+    "key_wait": (1, 30),
+    "memory": (2, 1_000_000),
+}
+
+
+class PbxSettingError(ValueError):
+    """A setting of the PBX has a wrong value; the message starts with its name."""
+
+
+@dataclass(frozen=True)
+class PbxSettings:
+    """What differs between installations of the PBX. Raises PbxSettingError for a wrong value.
+
+    directory: everything the instance writes lives below it. modules: the program's module directory.
+    max_calls: channels at the same time. max_seconds: longest call. key_wait: seconds the owner has to press
+    a key after the menu. memory: attempts whose results are kept in AstDB. caller_id: B1, B3; calls can
+    go out from no other number.
+    """
+
+    directory: Path
+    modules: Path
+    ami_secret: str
+    ami_port: int
+    sip_port: int
+    rtp_first: int
+    rtp_last: int
+    trunk_uri: str = "sip:127.0.0.1:5070"
+    ami_user: str = "movecar"
+    ami_host: str = "127.0.0.1"
+    ami_clients: tuple[str, ...] = ("127.0.0.1/32",)
+    sip_host: str = "127.0.0.1"
+    caller_id: str = CALLER_ID
+    max_calls: int = 60
+    max_seconds: int = 120
+    key_wait: int = 6
+    memory: int = 10_000
+
+    def __post_init__(self) -> None:
+        for name, alphabet in _ALPHABETS.items():
+            if re.fullmatch(alphabet, str(getattr(self, name))) is None:
+                raise PbxSettingError(f"{name} must match {alphabet}")
+        for name, (least, most) in _BOUNDS.items():
+            if not least <= getattr(self, name) <= most:
+                raise PbxSettingError(f"{name} must be between {least} and {most}")
+        if self.rtp_first >= self.rtp_last:
+            raise PbxSettingError("rtp_first must be below rtp_last")
+        for name in ("ami_host", "sip_host"):
+            _checked(name, lambda value: str(ipaddress.ip_address(value)), getattr(self, name))
+        for network in self.ami_clients:
+            _checked("ami_clients", lambda value: str(ipaddress.ip_network(value)), network)
+
+    @property
+    def etc(self) -> Path:
+        return self.directory / "etc"
+
+    @property
+    def data(self) -> Path:
+        """Holds `documentation` and `sounds` (both may be symbolic links)."""
+        return self.directory / "data"
+
+    @property
+    def state(self) -> Path:
+        """Holds AstDB."""
+        return self.directory / "state"
+
+    @property
+    def spool(self) -> Path:
+        return self.directory / "spool"
+
+    @property
+    def recordings(self) -> Path:
+        """Where each answered call's recording is: `<attempt id>.wav`."""
+        return self.spool / "movecar"
+
+    @property
+    def run(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "log"
+
+
+def render(settings: PbxSettings) -> dict[str, str]:
+    """File name → contents, for Asterisk's configuration directory."""
+    values = {field.name: str(getattr(settings, field.name)) for field in fields(settings)}
+    for name in ("etc", "data", "state", "spool", "recordings", "run", "log"):
+        values[name] = str(getattr(settings, name))
+    values["sip_bind"] = _socket_address(settings.sip_host, settings.sip_port)
+    values["ami_permit"] = "\n".join(f"permit = {_network(client)}" for client in settings.ami_clients)
+    unused = {f"{name}.conf": "" for name in _UNUSED}
+    return unused | {
+        path.name: _ConfTemplate(path.read_text("utf-8")).substitute(values)
+        for path in sorted(_TEMPLATES.glob("*.conf"))
+    }
+
+
+def write(settings: PbxSettings) -> None:
+    """Write the configuration into `settings.etc`, readable by its owner alone: it holds the AMI secret."""
+    settings.etc.mkdir(parents=True, exist_ok=True)
+    for name, text in render(settings).items():
+        path = settings.etc / name
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        path.write_text(text, "utf-8")
+
+
+class _ConfTemplate(string.Template):
+    """`@{name}`: the dialplan's own `${…}` stays as it is."""
+
+    delimiter = "@"
+
+
+def _socket_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _network(text: str) -> str:
+    network = ipaddress.ip_network(text)
+    return f"{network.network_address}/{network.netmask if network.version == 4 else network.prefixlen}"  # noqa: PLR2004
+
+
+def _checked(name: str, parse: Callable[[str], str], value: str) -> None:
+    try:
+        parse(value)
+    except ValueError as error:
+        raise PbxSettingError(f"{name}: {error}") from error

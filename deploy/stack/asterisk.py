@@ -1,0 +1,153 @@
+"""An Asterisk of our own: own configuration, ports, spool, log and AstDB, on 127.0.0.1 only."""
+
+import os
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.asterisk.prompts import check
+from deploy.asterisk.render import PbxSettings, write
+from deploy.stack.account import unprivileged
+from deploy.stack.ami_probe import AmiError, AmiProbe
+from deploy.stack.asterisk_program import asterisk_program
+from deploy.stack.child import Child, PartFailedError
+from deploy.stack.ports import free_port
+
+RTP_PORTS = 2000
+"""Ports for speech; a call takes two."""
+
+
+class Asterisk:
+    """A switch whose files all live in `directory`; many can run side by side from one cached program.
+
+    prompts: directory made by `deploy.asterisk.prompts`. trunk_uri: where calls go. ami_port, key_wait and
+    other fields of PbxSettings can be given by name.
+    Raises PartMissingError when Asterisk cannot be had, PartFailedError when it does not start, PromptError
+    when a prompt is missing.
+    """
+
+    def __init__(self, directory: Path, *, prompts: Path, trunk_uri: str, **settings: int | str) -> None:
+        self._program = asterisk_program()
+        self._account = unprivileged("asterisk")
+        self._prompts = prompts
+        rtp = free_port(RTP_PORTS)
+        defaults = PbxSettings(
+            directory=directory.absolute(),
+            modules=self._program.modules,
+            ami_secret=secrets.token_hex(24),
+            ami_port=free_port(),
+            sip_port=free_port(2),
+            rtp_first=rtp,
+            rtp_last=rtp + RTP_PORTS - 1,
+            trunk_uri=trunk_uri,
+        )
+        self.settings = replace(defaults, **settings)  # type: ignore[arg-type] # checked by PbxSettings
+        self._child: Child | None = None
+
+    @property
+    def child(self) -> Child:
+        """The running switch; raises PartFailedError before the first `start()`."""
+        if self._child is None:
+            raise PartFailedError("Asterisk was not started")
+        return self._child
+
+    @property
+    def log(self) -> Path:
+        return self.settings.log / "messages"
+
+    @property
+    def call_records(self) -> Path:
+        """Asterisk's own records: uniqueid, start, answer, end, billed seconds, disposition."""
+        return self.settings.log / "cdr-custom" / "movecar.csv"
+
+    def recording(self, attempt: str) -> Path:
+        """Recording of an answered attempt; its size is final once the call has ended."""
+        return self.settings.recordings / f"{attempt}.wav"
+
+    def version(self) -> str:
+        return self._program.version()
+
+    def start(self) -> None:
+        """Start the switch and return when it takes calls."""
+        self.spawn()
+        self.wait_ready()
+
+    def spawn(self) -> None:
+        if self._child is not None and self._child.running:
+            return
+        check(self._prompts)
+        self._lay_out()
+        self._child = Child(
+            "Asterisk",
+            [*self._program.command, "-f", "-C", str(self.settings.etc / "asterisk.conf")],
+            log=self.settings.directory / "console.log",
+            account=self._account,
+            needs=[self.settings.directory, self._program.home],
+            cwd=Path("/"),
+            env={
+                "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
+                "HOME": str(self.settings.state),
+                "LANG": "C.UTF-8",
+            },
+        )
+        self._child.spawn()
+
+    def wait_ready(self, deadline: float = 60.0) -> None:
+        """Return when it says so itself: log-ins are accepted before the dialplan is loaded."""
+        self.child.wait_until(self._booted, deadline)
+
+    def connect(self, deadline: float = 10.0) -> AmiProbe:
+        """A connection with the rights that the services have."""
+        settings = self.settings
+        return AmiProbe(
+            settings.ami_host, settings.ami_port, settings.ami_user, settings.ami_secret, deadline
+        )
+
+    def stop(self) -> None:
+        """End it at once; calls are cut."""
+        if self._child is not None:
+            self._child.stop()
+
+    def kill(self) -> None:
+        """SIGKILL: calls, and up to a second of AstDB, are lost."""
+        self.child.kill()
+
+    def _lay_out(self) -> None:
+        settings = self.settings
+        sounds = settings.data / "sounds" / "movecar"
+        self._account.own(
+            *(settings.directory, settings.etc, settings.data, settings.state, settings.spool),
+            *(
+                settings.recordings,
+                settings.run,
+                settings.log,
+                self.call_records.parent,
+                sounds.parent,
+                sounds,
+            ),
+        )
+        write(settings)
+        for path in settings.etc.iterdir():
+            self._account.own_file(path)
+        documentation = settings.data / "documentation"
+        documentation.unlink(missing_ok=True)
+        documentation.symlink_to(self._program.documentation)
+        for prompt in self._prompts.iterdir():
+            copy = sounds / prompt.name
+            shutil.copyfile(prompt, copy)
+            self._account.own_file(copy)
+
+    def _booted(self) -> bool:
+        try:
+            with self.connect(deadline=5.0) as probe:
+                probe.until(lambda event: event.get("Event") == "FullyBooted")
+        except ConnectionRefusedError:
+            return False
+        except (OSError, AmiError) as error:
+            if self.child.running:
+                raise PartFailedError(
+                    f"Asterisk's manager interface: {error}\n{self.child.log_tail()}"
+                ) from error
+            return False
+        return True
