@@ -96,7 +96,8 @@ def parse_chinese(text: str) -> Phone:
     Raises InvalidPhone, and nothing else whatever the text: also for extensions, other countries and 00…,
     400, 800, 95xxx, premium and emergency numbers, and fixed lines without an area code.
     """
-    digits = _national(_plain(text))
+    # Most input is as dialled already; only the rest needs its spelling undone.
+    digits = text if _MOBILE.fullmatch(text) or _FIXED.fullmatch(text) else _national(_plain(text))
     mobile = _MOBILE.fullmatch(digits)
     if mobile is not None and _assigned(mobile[1][:_SEGMENT], len(mobile[1])) is PhoneKind.MOBILE:
         return Phone(mobile[1], PhoneKind.MOBILE)

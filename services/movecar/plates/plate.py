@@ -96,11 +96,13 @@ def parse(text: str) -> Plate:
 
     Raises InvalidPlate, and nothing else whatever the text.
     """
-    normal = _normalised(text)
-    kind = kind_of(normal)
-    if kind is not None:
-        return Plate(normal, kind, default_colors(kind))
-    raise _refusal(normal)
+    kind = kind_of(text)
+    if kind is None:  # otherwise there is nothing to normalise: the shapes hold only what stays as it is
+        text = _normalised(text)
+        kind = kind_of(text)
+    if kind is None:
+        raise _refusal(text)
+    return Plate(text, kind, default_colors(kind))
 
 
 def _normalised(text: str) -> str:
