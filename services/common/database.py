@@ -9,12 +9,15 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from socket import gaierror
 from typing import Any, cast
 
+import orjson
 from sqlalchemy import DateTime, MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -68,14 +71,18 @@ def insert_ignoring_duplicates(session: AsyncSession, table: Table, values: Any)
 class Database:
     """The engine and its transactions. Making one connects to nothing."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    def __init__(self, url: str, *, pool_size: int = 20) -> None:
         self.url = url
         self.dialect = "sqlite" if url.startswith("sqlite") else "postgresql"
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {
+            "json_serializer": lambda value: orjson.dumps(value).decode(),
+            "json_deserializer": orjson.loads,
+            "hide_parameters": True,  # errors end in logs; values may be personal data
+        }
         if self.dialect == "postgresql":
-            options = {
+            options |= {
                 "pool_size": pool_size,
-                "max_overflow": pool_size,
+                "max_overflow": 0,  # an overflow connection is closed after each use: a log-in per query
                 "pool_pre_ping": False,
                 "connect_args": {
                     "timeout": 5,
@@ -84,7 +91,7 @@ class Database:
                 },
             }
         else:
-            options = {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 60}
+            options |= {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 60}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         if self.dialect == "sqlite":
             _close_sqlite_traps(self.engine)
@@ -118,15 +125,13 @@ class Database:
         async with self._sessions() as session:
             if self.dialect == "sqlite":
                 await session.connection(execution_options={"movecar_read_only": True})
-            try:
-                yield session
-            finally:
-                await session.rollback()
+            yield session  # closing undoes; a rollback would also expire the objects just read
 
     async def ping(self) -> float:
         """Return the seconds one trivial query takes. Raises what the driver raises."""
         started = time.perf_counter()
         async with self.engine.connect() as connection:
+            await connection.execution_options(movecar_read_only=True)  # must not queue behind a writer
             await connection.exec_driver_sql("SELECT 1")
         return time.perf_counter() - started
 
@@ -136,32 +141,43 @@ class Database:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell a database that is away or busy (try again later) from a statement that is wrong (a defect)."""
+    """Tell a database that is away or busy (try again later) from a statement that is wrong (a defect).
+
+    Decided by codes, never by words: a message may quote what a stranger sent.
+    """
     if isinstance(error, DBAPIError):
-        if error.connection_invalidated:
-            return True
-        name = type(error.orig).__name__ + " " + str(error.orig)
-        return any(mark in name for mark in _OUTAGE_MARKS)
-    return isinstance(error, OSError | TimeoutError)
+        state = getattr(error.orig, "sqlstate", None) or ""
+        name = getattr(error.orig, "sqlite_errorname", "")
+        return (
+            error.connection_invalidated or state.startswith(_OUTAGE_STATES) or name.startswith(_OUTAGE_NAMES)
+        )
+    # What connecting raises; an OSError of another kind is a missing file or the like, and stays missing.
+    return (
+        isinstance(error, PoolTimeout | ConnectionError | TimeoutError | gaierror) or type(error) is OSError
+    )
 
 
-_OUTAGE_MARKS = (
-    "database is locked",
-    "disk I/O error",
-    "database or disk is full",
-    "unable to open database",
-    "ConnectionDoesNotExist",
-    "CannotConnectNow",
-    "ConnectionRefused",
-    "AdminShutdown",
-    "CrashShutdown",
-    "TooManyConnections",
-    "InterfaceError",
-    "connection was closed",
-    "connection is closed",
-    "DeadlockDetected",
-    "SerializationError",
-    "QueryCanceled",
+_OUTAGE_STATES = (
+    "08",  # connection exceptions
+    "25006",  # read-only: a standby that is not promoted yet
+    "28",  # log-in refused: no fault of the statement
+    "3D000",  # the database is not there (yet)
+    "40001",
+    "40P01",  # serialization failure, deadlock: the same again may pass
+    "53",  # out of connections, memory, disk
+    "55P03",  # lock not available
+    "57",  # cancelled, shutting down, starting up
+    "58",  # the machine under it fails
+)
+_OUTAGE_NAMES = (
+    "SQLITE_BUSY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_FULL",
+    "SQLITE_IOERR",
+    "SQLITE_LOCKED",
+    "SQLITE_NOMEM",
+    "SQLITE_PROTOCOL",
+    "SQLITE_READONLY",
 )
 
 
