@@ -1,0 +1,168 @@
+"""The rules of an escalation: raised by a case, acknowledged and disposed by the desk, withdrawn (C1, C2).
+
+Each change is one guarded update, one feed item and one event, in the caller's transaction.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.bus import emit
+from services.common.clock import Clock
+from services.common.crypto import Keys
+from services.common.events import (
+    CaseEscalated,
+    EscalationAcknowledged,
+    EscalationDisposed,
+    EscalationRaised,
+)
+from services.escalation import machine
+from services.escalation.documents import EscalationAnswer, EscalationData, facts, open_details
+from services.escalation.feed import Feed, ItemType
+from services.escalation.machine import Status, Trigger
+from services.escalation.models import Escalation
+
+log = structlog.get_logger(__name__)
+
+
+class UnknownEscalation(LookupError):
+    """There is no escalation with this id."""
+
+
+class Escalations:
+    """Applies the rules; every method writes in the transaction it is given and commits nothing."""
+
+    def __init__(self, feed: Feed, keys: Keys, clock: Clock) -> None:
+        self._feed = feed
+        self._keys = keys
+        self._clock = clock
+
+    async def raise_for_case(self, session: AsyncSession, event: CaseEscalated) -> None:
+        """Put a case before the desk, once per escalation id.
+
+        Raises what `open_details` raises: an escalation whose details we did not seal is not shown.
+        """
+        await self._feed.lock(session)
+        if await session.get(Escalation, event.escalation_id) is not None:
+            return  # events come at least once
+        open_details(self._keys, event.escalation_id, event.details_sealed)
+        now = self._clock.now()
+        row = Escalation(
+            id=event.escalation_id,
+            case_id=event.case_id,
+            reason=event.reason,
+            status="raised",
+            details_sealed=event.details_sealed,
+            escalated_at=event.occurred_at,
+            raised_at=now,
+        )
+        row.seq = await self._append(session, "escalation.raised", row, now)
+        session.add(row)
+        await session.flush()
+        await emit(
+            session,
+            EscalationRaised(occurred_at=now, case_id=row.case_id, escalation_id=row.id, seq=row.seq),
+        )
+        log.info("escalation_raised", escalation=row.id, reason=row.reason, seq=row.seq)
+
+    async def acknowledge(
+        self, session: AsyncSession, escalation_id: str, by: str, officer: str | None
+    ) -> EscalationAnswer:
+        """Record that the desk has taken it over; a repeat changes nothing and gets the same answer.
+
+        Raises UnknownEscalation, or IllegalTransition once it is disposed or withdrawn.
+        """
+        row = await self._load(session, escalation_id)
+        status = machine.follow(_status(row), "acknowledge")
+        if status == row.status:
+            return self.answer(row)
+        now = self._clock.now()
+        sealed = None if officer is None else self._keys.seal(officer, f"escalation:{row.id}:officer")
+        row = await self._move(
+            session,
+            row,
+            "acknowledge",
+            status,
+            acknowledged_at=now,
+            acknowledged_by=by,
+            officer_sealed=sealed,
+        )
+        await self._append(session, "escalation.acknowledged", row, now)
+        await emit(
+            session, EscalationAcknowledged(occurred_at=now, case_id=row.case_id, escalation_id=row.id, by=by)
+        )
+        return self.answer(row)
+
+    async def dispose(
+        self, session: AsyncSession, escalation_id: str, by: str, code: str, note: str
+    ) -> EscalationAnswer:
+        """Record how the desk dealt with it; a repeat with the same code changes nothing.
+
+        Raises UnknownEscalation, or IllegalTransition when it is withdrawn or was given another code.
+        """
+        row = await self._load(session, escalation_id)
+        status = machine.dispose(_status(row), row.disposition_code, code)
+        if status == row.status:
+            return self.answer(row)
+        now = self._clock.now()
+        row = await self._move(
+            session,
+            row,
+            "dispose",
+            status,
+            disposed_at=now,
+            disposed_by=by,
+            disposition_code=code,
+            disposition_note_sealed=self._keys.seal(note, f"escalation:{row.id}:disposition_note"),
+        )
+        await self._append(session, "escalation.disposed", row, now)
+        await emit(
+            session,
+            EscalationDisposed(occurred_at=now, case_id=row.case_id, escalation_id=row.id, code=code, by=by),
+        )
+        return self.answer(row)
+
+    async def withdraw(self, session: AsyncSession, escalation_id: str) -> None:
+        """Tell the desk that it need not act any more. Raises UnknownEscalation."""
+        row = await self._load(session, escalation_id)
+        status = machine.follow(_status(row), "withdraw")
+        if status == row.status:
+            return
+        now = self._clock.now()
+        row = await self._move(session, row, "withdraw", status, withdrawn_at=now)
+        await self._append(session, "escalation.withdrawn", row, now)
+
+    def answer(self, row: Escalation) -> EscalationAnswer:
+        """Return an escalation as the API shows it."""
+        return EscalationAnswer(**facts(self._keys, row), id=row.id, seq=row.seq)
+
+    async def _load(self, session: AsyncSession, escalation_id: str) -> Escalation:
+        await self._feed.lock(session)
+        row = await session.get(Escalation, escalation_id, populate_existing=True)
+        if row is None:
+            raise UnknownEscalation(escalation_id)
+        return row
+
+    async def _move(
+        self, session: AsyncSession, row: Escalation, trigger: Trigger, status: Status, **changes: Any
+    ) -> Escalation:
+        moved = await session.execute(
+            update(Escalation)
+            .where(Escalation.id == row.id, Escalation.status == row.status)
+            .values(status=status, **changes)
+            .returning(Escalation),
+            execution_options={"populate_existing": True, "synchronize_session": False},
+        )
+        log.info("escalation_moved", escalation=row.id, trigger=trigger, to=status)
+        return moved.scalar_one()  # the feed's lock is held: nobody else can have moved it
+
+    async def _append(self, session: AsyncSession, kind: ItemType, row: Escalation, now: datetime) -> int:
+        data = EscalationData(**facts(self._keys, row), escalation_id=row.id)
+        return await self._feed.append(session, kind, row.id, data, now)
+
+
+def _status(row: Escalation) -> Status:
+    return row.status  # type: ignore[return-value]

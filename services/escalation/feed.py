@@ -1,0 +1,137 @@
+"""The desk's feed: items numbered without a gap, in the order they are committed (C2).
+
+The number comes from one counter row, raised in the writer's own transaction. Its row lock is held until
+that transaction ends, so the next writer, on any machine, gets the next number only after this one's item is
+visible, and gets the same number when this one is rolled back. A reader that sees number n therefore sees
+every number below it, on PostgreSQL too, where sequences would leave gaps and commit out of order.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+import orjson
+from pydantic import BaseModel
+from sqlalchemy import Table, event, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.crypto import Keys
+from services.common.database import Database, insert_ignoring_duplicates
+from services.common.http.times import rfc3339
+from services.common.ids import new_id
+from services.escalation.models import FeedCounter, FeedItem, PushDelivery
+
+ItemType = Literal[
+    "escalation.raised", "escalation.acknowledged", "escalation.disposed", "escalation.withdrawn"
+]
+
+_COUNTERS = cast(Table, FeedCounter.__table__)
+_ITEMS = cast(Table, FeedItem.__table__)
+_COUNTER = "feed"
+_LOCKED = "movecar_feed_locked"
+_APPENDED = "movecar_feed_appended"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A feed item, opened and serialised once: `body` is the JSON that poll, stream and push all send."""
+
+    seq: int
+    type: str
+    body: bytes
+
+
+class Feed:
+    """Writes and reads feed items. `pushing` says whether each item is also to be pushed to the desk."""
+
+    def __init__(self, database: Database, keys: Keys, *, pushing: bool) -> None:
+        self._database = database
+        self._keys = keys
+        self._pushing = pushing
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_append(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every transaction of this process that committed an item."""
+        self._listeners.append(listener)
+
+    async def lock(self, session: AsyncSession) -> None:
+        """Let no other transaction write to the feed until this one ends.
+
+        Whoever changes an escalation takes this lock first: with one order of locks there is no deadlock
+        between a batch of events and the desk's requests.
+        """
+        if session.info.get(_LOCKED):
+            return
+        statement = select(_COUNTERS.c.last).where(_COUNTERS.c.name == _COUNTER).with_for_update()
+        if await session.scalar(statement) is None:
+            first = {"name": _COUNTER, "last": 0}
+            await session.execute(insert_ignoring_duplicates(session, _COUNTERS, first))
+            await session.scalar(statement)
+        session.info[_LOCKED] = True
+
+    async def append(
+        self, session: AsyncSession, kind: ItemType, subject: str, data: BaseModel, now: datetime
+    ) -> int:
+        """Write an item and return its number. The caller's rollback takes both back."""
+        await self.lock(session)
+        numbered = await session.execute(
+            update(_COUNTERS)
+            .where(_COUNTERS.c.name == _COUNTER)
+            .values(last=_COUNTERS.c.last + 1)
+            .returning(_COUNTERS.c.last)
+        )
+        seq: int = numbered.scalar_one()
+        item_id = new_id()
+        await session.execute(
+            insert(_ITEMS).values(
+                seq=seq,
+                item_id=item_id,
+                type=kind,
+                subject=subject,
+                occurred_at=now,
+                data_sealed=self._keys.seal(data.model_dump_json(), f"feed:{item_id}"),
+            )
+        )
+        if self._pushing:
+            await session.execute(
+                insert(PushDelivery).values(seq=seq, subject=subject, tries=0, next_try_at=now)
+            )
+        if not session.info.get(_APPENDED):
+            session.info[_APPENDED] = True
+            event.listen(session.sync_session, "after_commit", self._committed)
+        return seq
+
+    def _committed(self, _: Any) -> None:
+        for listener in self._listeners:
+            listener()
+
+    async def last(self) -> int:
+        """Return the number of the newest item, 0 when there is none."""
+        async with self._database.reading() as session:
+            return await session.scalar(select(_COUNTERS.c.last).where(_COUNTERS.c.name == _COUNTER)) or 0
+
+    async def read(self, after: int, limit: int) -> list[Item]:
+        """Return up to `limit` items with numbers above `after`, in order."""
+        async with self._database.reading() as session:
+            rows = await session.execute(
+                select(_ITEMS).where(_ITEMS.c.seq > after).order_by(_ITEMS.c.seq).limit(limit)
+            )
+            return [self._open(row) for row in rows]
+
+    async def find(self, session: AsyncSession, numbers: Sequence[int]) -> dict[int, Item]:
+        """Return the items with these numbers."""
+        rows = await session.execute(select(_ITEMS).where(_ITEMS.c.seq.in_(numbers)))
+        return {row.seq: self._open(row) for row in rows}
+
+    def _open(self, row: Any) -> Item:
+        # The sealed text goes into the body as it is: every repeat of a push has the same bytes.
+        data = orjson.Fragment(self._keys.open(row.data_sealed, f"feed:{row.item_id}"))
+        document = {
+            "seq": row.seq,
+            "type": row.type,
+            "id": row.item_id,
+            "occurred_at": rfc3339(row.occurred_at),
+            "data": data,
+        }
+        return Item(row.seq, row.type, orjson.dumps(document))

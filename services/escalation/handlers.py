@@ -1,0 +1,33 @@
+"""What the escalation service does about each event."""
+
+from collections.abc import Mapping
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.bus import Handler
+from services.common.events import CaseEscalated, CaseWithdrawn, Event, SessionEnded
+from services.escalation.escalations import Escalations
+from services.escalation.sessions import EndedSessions
+
+
+class Handlers:
+    """Handlers with what they need; `table` is the behaviour at a glance."""
+
+    def __init__(self, escalations: Escalations, sessions: EndedSessions) -> None:
+        self._escalations = escalations
+        self._sessions = sessions
+        self.table: Mapping[type[Event], Handler] = {
+            CaseEscalated: self.on_case_escalated,
+            CaseWithdrawn: self.on_case_withdrawn,
+            SessionEnded: self.on_session_ended,
+        }
+
+    async def on_case_escalated(self, session: AsyncSession, event: CaseEscalated) -> None:
+        await self._escalations.raise_for_case(session, event)
+
+    async def on_case_withdrawn(self, session: AsyncSession, event: CaseWithdrawn) -> None:
+        """Withdraw it. One never raised here becomes a dead letter, to be replayed after its raising."""
+        await self._escalations.withdraw(session, event.escalation_id)
+
+    async def on_session_ended(self, session: AsyncSession, event: SessionEnded) -> None:
+        await self._sessions.note(session, event)
