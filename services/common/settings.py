@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     registry_token: SecretStr = SecretStr("")
     registry_csv: Path | None = None
     demo: bool | None = None
-    instance: Annotated[str, Field(pattern=r"\A[a-z0-9-]{1,40}\Z")] = "1"
+    instance: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "1"
     demo_password: SecretStr = SecretStr("")
     desk_push_url: str = ""
     desk_push_secret: SecretStr = SecretStr("")

@@ -45,5 +45,5 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterVali
 Note = Annotated[str, StringConstraints(max_length=1000), AfterValidator(clean)]
 """An optional remark, at most 1,000 characters on one line."""
 
-Token = Annotated[str, StringConstraints(pattern=r"\A[a-z][a-z0-9_]{0,39}\Z")]
+Token = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 """A machine-readable code such as a disposition."""

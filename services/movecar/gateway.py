@@ -35,7 +35,7 @@ _HOP_BY_HOP = frozenset(
 
 
 class Gateway:
-    """A neighbour at `address` (HOST:PORT); API paths beginning with `forwarded` go there, streams included."""
+    """A neighbour at `address` (HOST:PORT); API paths that begin with one of `forwarded` go there."""
 
     def __init__(self, address: str, forwarded: Sequence[str]) -> None:
         self._forwarded = forwarded

@@ -68,7 +68,7 @@ class CaseQuery(Body):
 
     status: Status | None = None
     plate: PlateText | None = None
-    number: Annotated[str, StringConstraints(pattern=r"\AYC\d{14}\Z")] | None = None
+    number: Annotated[str, StringConstraints(pattern=r"^YC[0-9]{14}$")] | None = None
     from_: AwareDatetime | None = Field(default=None, alias="from")
     to: AwareDatetime | None = None
     limit: Limit = 50

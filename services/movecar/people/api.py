@@ -15,7 +15,7 @@ class LogIn(Body):
 
     username: Annotated[str, StringConstraints(min_length=1, max_length=40)]
     password: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(repr=False)
-    totp: Annotated[str, StringConstraints(pattern=r"\A\d{6}\Z")] | None = None
+    totp: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] | None = None
 
 
 class User(BaseModel):
