@@ -1,0 +1,85 @@
+"""The composition root: the caller wired to Asterisk, or to a PBX that rings no one."""
+
+import secrets
+import ssl
+
+from services.common.service import Kernel, Service
+from services.outbound.ami import Address, AmiLink
+from services.outbound.calls import EVENT_NAMES
+from services.outbound.engine import Engine
+from services.outbound.pbx import Pbx
+from services.outbound.sandbox import SandboxPbx
+
+NAME = "outbound"
+_LOOPBACK = "127.0.0.1"
+
+
+def build(kernel: Kernel) -> Service:
+    """Wire the service; nothing is connected or started."""
+    settings = kernel.settings
+    sandbox = _sandbox(kernel) if settings.pbx == "sandbox" else None
+    link = _SandboxLink(sandbox) if sandbox else _asterisk_link(kernel)
+    engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, Pbx(link))
+
+    async def start() -> None:
+        if sandbox is not None:
+            await sandbox.pbx.start()
+
+    async def close() -> None:
+        await engine.close()
+        if sandbox is not None:
+            await sandbox.pbx.stop()
+
+    return Service(
+        name=NAME,
+        handlers=engine.handlers,
+        tasks=engine.tasks,
+        checks={"pbx": engine.check},
+        start=start,
+        close=close,
+    )
+
+
+class _Sandbox:
+    """The sandbox PBX and how to log in to it."""
+
+    def __init__(self, kernel: Kernel, host: str, port: int, user: str, secret: str) -> None:
+        self.host = host
+        self.user = user
+        self.secret = secret
+        self.pbx = SandboxPbx(
+            user, secret, kernel.clock, host=host, port=port, speed=kernel.settings.sandbox_speed
+        )
+
+
+def _sandbox(kernel: Kernel) -> _Sandbox:
+    settings = kernel.settings
+    secret = settings.ami_secret.get_secret_value()
+    if settings.ami_user and secret:  # so that any AMI client can be tried on it
+        return _Sandbox(kernel, settings.ami_host, settings.ami_port, settings.ami_user, secret)
+    return _Sandbox(kernel, _LOOPBACK, 0, "movecar", secrets.token_hex(16))
+
+
+class _SandboxLink(AmiLink):
+    """A link to the sandbox of this process, whose port is known only once it listens."""
+
+    def __init__(self, sandbox: _Sandbox) -> None:
+        super().__init__(
+            Address(sandbox.host, sandbox.pbx.port), sandbox.user, sandbox.secret, wanted=EVENT_NAMES
+        )
+        self._sandbox = sandbox
+
+    async def run(self) -> None:
+        self._address = Address(self._sandbox.host, self._sandbox.pbx.port)
+        await super().run()
+
+
+def _asterisk_link(kernel: Kernel) -> AmiLink:
+    settings = kernel.settings
+    tls = ssl.create_default_context() if settings.ami_tls else None
+    return AmiLink(
+        Address(settings.ami_host, settings.ami_port, tls),
+        settings.ami_user,
+        settings.ami_secret.get_secret_value(),
+        wanted=EVENT_NAMES,
+    )

@@ -1,0 +1,187 @@
+"""Placing calls: a claim is committed before the phone can ring, and nothing repeats what followed (B5)."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Select, select, update
+
+from services.common.bus import emit
+from services.common.clock import Clock
+from services.common.crypto import Keys, SealBroken
+from services.common.database import Database, is_outage, rows_changed
+from services.common.phones import InvalidPhone
+from services.outbound.ami import NotSent, Refused, Unknown, UnsafeValue
+from services.outbound.attempts import AttemptRecord, Change, Trigger, origins
+from services.outbound.callees import context, digits_to_dial
+from services.outbound.journal import Journal
+from services.outbound.ledger import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, padded, record_of
+from services.outbound.lines import Lines
+from services.outbound.pbx import Call, Pbx
+from services.outbound.prompts import UnspeakablePlateError, speak
+from services.outbound.script import CallScript
+from services.outbound.waiting import signalled
+
+log = structlog.get_logger(__name__)
+
+_PACE_SECONDS: Final = 0.02
+_LOOK_SECONDS: Final = 5.0
+"""How often the queue is looked at unasked, for what an instance that died left in it."""
+_OUTAGE_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An attempt of ours, committed, and what is needed to dial it; sealed until then."""
+
+    record: AttemptRecord
+    plate_sealed: str
+    number_sealed: str
+
+
+class Dialer:
+    """Takes due attempts from the queue whenever a line is free, many in one transaction, and places them."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        keys: Keys,
+        pbx: Pbx,
+        journal: Journal,
+        lines: Lines,
+        script: CallScript,
+        *,
+        instance: str,
+        ring_seconds: float,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._keys = keys
+        self._pbx = pbx
+        self._journal = journal
+        self._lines = lines
+        self._script = script
+        self._instance = instance
+        self._ring_seconds = ring_seconds
+        self._look_at: datetime = clock.now()
+        self._placing: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Dial for ever, never more at a time than there are lines."""
+        while True:
+            wait = _LOOK_SECONDS
+            if self._lines.free:
+                if self._lines.queue_grew or self._clock.now() >= self._look_at:
+                    await self._dial_due()
+                wait = (self._look_at - self._clock.now()).total_seconds()
+            # Requests that come close together share a claim.
+            await asyncio.sleep(_PACE_SECONDS)
+            await signalled(self._lines.changed, self._clock, wait)
+
+    async def _dial_due(self) -> None:
+        self._lines.queue_grew = False
+        try:
+            claimed, self._look_at = await self.claim(self._lines.free)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("dialer_waits", error=repr(error))
+            self._look_at = self._clock.now() + timedelta(seconds=_OUTAGE_SECONDS)
+            return
+        for call in claimed:
+            self._place(call)
+
+    async def claim(self, limit: int) -> tuple[list[Claimed], datetime]:
+        """Take up to `limit` due attempts; return them, committed, and when to look at the queue again."""
+        now = self._clock.now()
+        async with self._database.transaction() as session:
+            rows = (await session.execute(_next_in_queue(limit))).all()
+            due = [row for row in rows if row.due_at <= now]
+            claimed = [_claimed(row) for row in due]
+            if claimed:
+                for call in claimed:
+                    call.record.claim(self._instance, now)
+                taken = await session.execute(
+                    update(ATTEMPTS)
+                    .where(
+                        ATTEMPTS.c.id.in_(padded(call.record.id for call in claimed)),
+                        ATTEMPTS.c.state.in_(origins(Trigger.CLAIMED)),
+                    )
+                    .values(
+                        state="dialing",
+                        version=ATTEMPTS.c.version + 1,
+                        claimed_by=self._instance,
+                        dialed_at=now,
+                    )
+                )
+                if rows_changed(taken) != len(claimed):
+                    raise StaleRecord
+                await emit(session, *(call.record.snapshot(now) for call in claimed))
+        if len(due) == limit:
+            return claimed, now
+        look_at = now + timedelta(seconds=_LOOK_SECONDS)
+        return claimed, min([look_at, *(row.due_at for row in rows[len(due) :])])
+
+    def _place(self, call: Claimed) -> None:
+        attempt_id = call.record.id
+        self._lines.take([attempt_id])
+        self._lines.placing.add(attempt_id)
+        task = asyncio.create_task(self._originate(call))
+        self._placing.add(task)
+        task.add_done_callback(self._placing.discard)
+
+    async def _originate(self, call: Claimed) -> None:
+        record = call.record
+        try:
+            await self._pbx.originate(self._call(call))
+        except NotSent as error:
+            log.warning("originate_not_sent", attempt=record.id, reason=error.reason)
+            self._report(record, Trigger.NOT_SENT)
+        except (Refused, UnsafeValue, SealBroken, InvalidPhone, UnspeakablePlateError) as error:
+            log.error("originate_refused", attempt=record.id, error=str(error))  # noqa: TRY400
+            self._report(record, Trigger.REFUSED)
+        except Unknown as error:
+            # It may be ringing. Events, or what `recovery` finds out, tell; nobody rings again (B5).
+            log.warning("originate_unknown", attempt=record.id, reason=error.reason)
+        finally:
+            self._lines.placing.discard(record.id)
+
+    def _report(self, record: AttemptRecord, trigger: Trigger) -> None:
+        self._journal.put([Change(record.id, trigger, self._clock.now(), claim=record.version)])
+
+    def _call(self, call: Claimed) -> Call:
+        contact_id = call.record.contact_id
+        return Call(
+            attempt_id=call.record.id,
+            callee=digits_to_dial(self._keys, contact_id, call.number_sealed),
+            caller_id=self._script.caller_id,
+            speak=speak(self._keys.open(call.plate_sealed, context(contact_id))),
+            ring_seconds=self._ring_seconds,
+        )
+
+    async def close(self) -> None:
+        """Let go of originates under way; what became of them is found out at the next start."""
+        placing: Sequence[asyncio.Task[None]] = list(self._placing)
+        for task in placing:
+            task.cancel()
+        await asyncio.gather(*placing, return_exceptions=True)
+
+
+def _next_in_queue(limit: int) -> Select[Any]:
+    return (
+        select(*RECORD_COLUMNS, CONTACTS.c.plate_sealed, CONTACTS.c.numbers_sealed)
+        .join_from(ATTEMPTS, CONTACTS)
+        .where(ATTEMPTS.c.state == "queued")
+        .order_by(ATTEMPTS.c.due_at)
+        .limit(limit)
+        .with_for_update(of=ATTEMPTS, skip_locked=True)
+    )
+
+
+def _claimed(row: Any) -> Claimed:
+    record = record_of(row)
+    return Claimed(record, row.plate_sealed, row.numbers_sealed[record.number_index])

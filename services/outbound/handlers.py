@@ -1,0 +1,144 @@
+"""What the other services ask of the caller."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.bus import Handler, emit
+from services.common.clock import Clock
+from services.common.crypto import Keys
+from services.common.database import insert_ignoring_duplicates, rows_changed
+from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
+from services.common.ids import new_id
+from services.outbound.attempts import AttemptRecord, Trigger, origins
+from services.outbound.callees import callable_ones, context
+from services.outbound.ledger import ATTEMPTS, CONTACTS, RECORD_COLUMNS, new_row, record_of
+from services.outbound.prompts import UnspeakablePlateError, speak
+
+log = structlog.get_logger(__name__)
+
+_WAKES = "outbound_wakes_dialer"
+
+
+class Handlers:
+    """Stores contacts and their first attempts. `own` numbers are never called; `wake` tells the dialer."""
+
+    def __init__(
+        self, clock: Clock, keys: Keys, script_version: int, own: frozenset[str], wake: Callable[[], None]
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._script_version = script_version
+        self._own = own
+        self._wake = wake
+
+    async def on_contact_requested(self, session: AsyncSession, event: ContactRequested) -> None:
+        """Queue the first call, or conclude at once when nobody may be called or the plate cannot be said."""
+        now = self._clock.now()
+        callees = callable_ones(self._keys, event.contact_id, event.numbers_sealed, self._own)
+        outcome = self._hopeless(event, callees.indexes)
+        stored = await session.execute(
+            insert_ignoring_duplicates(
+                session,
+                CONTACTS,
+                {
+                    "id": event.contact_id,
+                    "case_id": event.case_id,
+                    "plate_sealed": event.plate_sealed,
+                    "numbers_sealed": callees.sealed,
+                    "callees": callees.indexes,
+                    "outcome": outcome,
+                    "requested_at": event.occurred_at,
+                    "concluded_at": now if outcome else None,
+                },
+            )
+        )
+        if not rows_changed(stored):
+            return  # asked for before, or withdrawn before it was asked for
+        if outcome:
+            concluded = ContactConcluded(
+                occurred_at=now, case_id=event.case_id, contact_id=event.contact_id, outcome=outcome
+            )
+            await emit(session, concluded)
+            return
+        first = AttemptRecord(
+            id=new_id(),
+            contact_id=event.contact_id,
+            case_id=event.case_id,
+            number=1,
+            number_index=0,
+            script_version=self._script_version,
+            queued_at=now,
+            due_at=now,
+        )
+        # Not told to the others: `dialing` follows as soon as a line is free.
+        await session.execute(insert(ATTEMPTS).values(new_row(first, callees.indexes[0])))
+        self._wake_after_commit(session)
+
+    def _hopeless(self, event: ContactRequested, callees: list[str]) -> ContactOutcome | None:
+        if not callees:
+            return "no_numbers"
+        try:
+            speak(self._keys.open(event.plate_sealed, context(event.contact_id)))
+        except UnspeakablePlateError as error:
+            log.error("plate_unspeakable", contact=event.contact_id, error=str(error))  # noqa: TRY400
+            return "failed"
+        return None
+
+    def _wake_after_commit(self, session: AsyncSession) -> None:
+        if _WAKES not in session.info:  # a batch of requests wakes the dialer once
+            session.info[_WAKES] = True
+            sqlalchemy_event.listen(session.sync_session, "after_commit", lambda _: self._wake(), once=True)
+
+    async def on_contact_withdrawn(self, session: AsyncSession, event: ContactWithdrawn) -> None:
+        """Cancel what is queued: it ends without an outcome, as nobody was rung. A call that is up goes on."""
+        now = self._clock.now()
+        # A request that is still to come (it was set aside, and is replayed later) finds itself withdrawn.
+        await session.execute(
+            insert_ignoring_duplicates(
+                session,
+                CONTACTS,
+                {
+                    "id": event.contact_id,
+                    "case_id": event.case_id,
+                    "plate_sealed": "",
+                    "numbers_sealed": [],
+                    "callees": [],
+                    "requested_at": now,
+                },
+            )
+        )
+        # The contact's row first: who is writing a further attempt holds it, and we see that attempt then.
+        await session.execute(
+            update(CONTACTS)
+            .where(CONTACTS.c.id == event.contact_id, CONTACTS.c.withdrawn_at.is_(None))
+            .values(withdrawn_at=now)
+        )
+        cancelled = await session.execute(
+            update(ATTEMPTS)
+            .where(
+                ATTEMPTS.c.contact_id == event.contact_id,
+                ATTEMPTS.c.state.in_(origins(Trigger.WITHDRAWN)),
+            )
+            .values(state="ended", ended_at=now, version=ATTEMPTS.c.version + 1)
+            .returning(ATTEMPTS.c.id)
+        )
+        ids = list(cancelled.scalars())
+        if ids:
+            rows = await session.execute(
+                select(*RECORD_COLUMNS).join_from(ATTEMPTS, CONTACTS).where(ATTEMPTS.c.id.in_(ids))
+            )
+            await emit(session, *(record_of(row).snapshot(now) for row in rows))
+
+    @property
+    def table(self) -> dict[type[Event], Handler]:
+        """Event → what is done about it."""
+        handlers: dict[type[Event], Any] = {
+            ContactRequested: self.on_contact_requested,
+            ContactWithdrawn: self.on_contact_withdrawn,
+        }
+        return handlers

@@ -1,0 +1,282 @@
+"""Changes → rows, events and the next step, in the caller's transaction: few statements for many attempts."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+import structlog
+from sqlalchemy import Table, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.common.bus import emit
+from services.common.database import rows_changed
+from services.common.events import AttemptOutcome, ContactConcluded, ContactOutcome, Event
+from services.common.ids import new_id
+from services.common.settings import RedialRules
+from services.outbound.attempts import UP, AttemptRecord, Change, IllegalTransition
+from services.outbound.metrics import FAULTS
+from services.outbound.models import Attempt, Contact
+from services.outbound.redial import ANSWERS, Conclude, Redial, Try, next_step
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS: Final = cast(Table, Attempt.__table__)
+CONTACTS: Final = cast(Table, Contact.__table__)
+
+_IDENTITY: Final = ("id", "contact_id", "number", "number_index", "script_version", "queued_at")
+_PROGRESS: Final = (
+    "state",
+    "outcome",
+    "version",
+    "claimed_by",
+    "due_at",
+    "dialed_at",
+    "answered_at",
+    "greeting_started_at",
+    "greeting_ended_at",
+    "greetings_ended",
+    "prompt_failed_at",
+    "key",
+    "key_at",
+    "ended_at",
+    "hangup_cause",
+)
+RECORD_COLUMNS: Final = (*(ATTEMPTS.c[name] for name in (*_IDENTITY, *_PROGRESS)), CONTACTS.c.case_id)
+"""Columns to select for `record_of`, from attempts joined with their contacts."""
+
+_LOAD: Final = (
+    select(
+        *RECORD_COLUMNS, CONTACTS.c.outcome.label("concluded"), CONTACTS.c.withdrawn_at, CONTACTS.c.callees
+    )
+    .join_from(ATTEMPTS, CONTACTS)
+    # The contact is locked too: a withdrawal that is being written would not see the attempt created here.
+    .with_for_update()
+)
+_WRITE: Final = (
+    update(ATTEMPTS)
+    .where(ATTEMPTS.c.id == bindparam("row_id"), ATTEMPTS.c.version == bindparam("row_version"))
+    .values({name: bindparam(f"new_{name}") for name in _PROGRESS})
+)
+_CONCLUDE: Final = (
+    update(CONTACTS)
+    .where(CONTACTS.c.id == bindparam("row_id"), CONTACTS.c.outcome.is_(None))
+    .values(outcome=bindparam("new_outcome"), concluded_at=bindparam("new_concluded_at"))
+)
+
+
+class StaleRecord(Exception):
+    """A row was changed by someone else under our lock."""
+
+
+def record_of(row: Any) -> AttemptRecord:
+    """Return the attempt of a row of `RECORD_COLUMNS`."""
+    values = row._mapping
+    return AttemptRecord(
+        case_id=values["case_id"],
+        **{column.name: values[column] for column in RECORD_COLUMNS[:-1]},
+    )
+
+
+def padded(ids: Iterable[str]) -> list[str]:
+    """Return ids for an IN list, filled up to a power of two with the last one.
+
+    PostgreSQL plans a statement anew for every length of the list; so there are ten lengths at most.
+    """
+    known = sorted(ids)
+    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known))
+
+
+@dataclass(slots=True)
+class Written:
+    """What a transaction did, for those who act after its commit."""
+
+    over: set[str] = field(default_factory=set)
+    """Attempts that occupy no line any more: ended, or back in the queue."""
+    outcomes: list[AttemptOutcome] = field(default_factory=list)
+    concluded: list[ContactOutcome] = field(default_factory=list)
+    queued: bool = False
+    """Whether an attempt waits in the queue that did not before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    concluded: str | None
+    withdrawn_at: datetime | None
+    callees: list[str]
+
+
+@dataclass(slots=True)
+class _Loaded:
+    record: AttemptRecord
+    contact: _Contact
+    version: int
+    shown: tuple[str, str | None]
+    changed_at: datetime | None = None
+
+    @property
+    def is_news(self) -> bool:
+        """Whether the other services see a difference."""
+        return self.shown != (self.record.state, self.record.outcome)
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the outcome has just become known."""
+        return self.shown[1] is None and self.record.outcome is not None
+
+
+class Ledger:
+    """Writes changes under the redial rules (B6)."""
+
+    def __init__(self, rules: RedialRules, script_version: int) -> None:
+        self._rules = rules
+        self._script_version = script_version
+
+    async def write(self, session: AsyncSession, changes: Sequence[Change]) -> Written:
+        """Apply changes, in order; emit `AttemptChanged` and `ContactConcluded`; queue what follows (B6).
+
+        A change that is illegal for its attempt is logged and counted as a fault, and the others are written.
+        """
+        loaded = await _load(session, {change.attempt_id for change in changes})
+        for change in changes:
+            _advance(loaded, change)
+        written = Written()
+        # Also what was ended before: a commit may have succeeded although we heard otherwise.
+        written.over = {item.record.id for item in loaded.values() if item.record.state not in UP}
+        touched = [item for item in loaded.values() if item.changed_at is not None]
+        if not touched:
+            return written
+        await _write(session, touched)
+        written.queued = any(item.record.state == "queued" for item in touched)
+        events: list[Event] = [
+            item.record.snapshot(cast(datetime, item.changed_at)) for item in touched if item.is_news
+        ]
+        decided = [item for item in touched if item.is_decided]
+        written.outcomes = [item.record.outcome for item in decided if item.record.outcome]
+        await self._follow_up(session, decided, events, written)
+        if events:
+            await emit(session, *events)
+        return written
+
+    async def _follow_up(
+        self, session: AsyncSession, decided: Sequence[_Loaded], events: list[Event], written: Written
+    ) -> None:
+        open_ = [item for item in decided if item.contact.concluded is None]
+        earlier = await _earlier_tries(session, open_)
+        conclusions: list[dict[str, Any]] = []
+        queued: list[dict[str, Any]] = []
+        for item in open_:
+            record, contact = item.record, item.contact
+            tries = [
+                *earlier.get(record.contact_id, ()),
+                Try(record.number_index, record.outcome or "unknown"),
+            ]
+            step = next_step(tries, self._rules, len(contact.callees))
+            at = cast(datetime, item.changed_at)
+            if contact.withdrawn_at is not None and record.outcome not in ANSWERS:
+                continue  # nobody waits for this owner any more; only what the owner decided is still told
+            match step:
+                case Redial():
+                    following = self._next_attempt(record, step, at)
+                    queued.append(new_row(following, contact.callees[step.number_index]))
+                    events.append(following.snapshot(at))
+                case Conclude(outcome=outcome):
+                    conclusions.append(
+                        {"row_id": record.contact_id, "new_outcome": outcome, "new_concluded_at": at}
+                    )
+                    events.append(
+                        ContactConcluded(
+                            occurred_at=at,
+                            case_id=record.case_id,
+                            contact_id=record.contact_id,
+                            outcome=outcome,
+                        )
+                    )
+                    written.concluded.append(outcome)
+        if conclusions:
+            await session.execute(_CONCLUDE, conclusions)
+        if queued:
+            await session.execute(insert(ATTEMPTS), queued)
+            written.queued = True
+
+    def _next_attempt(self, last: AttemptRecord, step: Redial, at: datetime) -> AttemptRecord:
+        return AttemptRecord(
+            id=new_id(),
+            contact_id=last.contact_id,
+            case_id=last.case_id,
+            number=last.number + 1,
+            number_index=step.number_index,
+            script_version=self._script_version,
+            queued_at=at,
+            due_at=at + timedelta(seconds=step.wait),
+        )
+
+
+def _advance(loaded: Mapping[str, _Loaded], change: Change) -> None:
+    item = loaded.get(change.attempt_id)
+    if item is None:
+        FAULTS.labels("unknown_attempt").inc()
+        log.error("unknown_attempt", attempt=change.attempt_id, trigger=change.trigger)
+        return
+    was = item.record.state
+    try:
+        if item.record.advance(change):
+            item.changed_at = change.at
+    except IllegalTransition as error:
+        FAULTS.labels("illegal_transition").inc()
+        log.error("illegal_transition", attempt=change.attempt_id, transition=str(error))  # noqa: TRY400
+    else:
+        if was != item.record.state:
+            log.info(
+                "attempt", id=change.attempt_id, transition=f"{was} -[{change.trigger}]> {item.record.state}"
+            )
+
+
+async def _load(session: AsyncSession, ids: set[str]) -> dict[str, _Loaded]:
+    rows = await session.execute(_LOAD.where(ATTEMPTS.c.id.in_(padded(ids))))
+    loaded = {}
+    for row in rows:
+        record = record_of(row)
+        contact = _Contact(row.concluded, row.withdrawn_at, row.callees)
+        loaded[record.id] = _Loaded(record, contact, record.version, (record.state, record.outcome))
+    return loaded
+
+
+async def _write(session: AsyncSession, touched: Sequence[_Loaded]) -> None:
+    rows = []
+    for item in touched:
+        item.record.version += 1
+        row: dict[str, Any] = {f"new_{name}": getattr(item.record, name) for name in _PROGRESS}
+        row["row_id"], row["row_version"] = item.record.id, item.version
+        rows.append(row)
+    changed = rows_changed(await session.execute(_WRITE, rows))
+    # asyncpg does not count over many rows (-1); there the row locks of `_LOAD` are the guard.
+    if changed not in {-1, len(rows)}:
+        raise StaleRecord
+
+
+async def _earlier_tries(session: AsyncSession, decided: Sequence[_Loaded]) -> dict[str, list[Try]]:
+    """Earlier tries, in order, of the contacts whose next step depends on them."""
+    contacts = {
+        item.record.contact_id
+        for item in decided
+        if item.record.number > 1 and item.record.outcome not in ANSWERS
+    }
+    tries: dict[str, list[Try]] = defaultdict(list)
+    if contacts:
+        latest = {item.record.id for item in decided}
+        rows = await session.execute(
+            select(ATTEMPTS.c.id, ATTEMPTS.c.contact_id, ATTEMPTS.c.number_index, ATTEMPTS.c.outcome)
+            .where(ATTEMPTS.c.contact_id.in_(padded(contacts)), ATTEMPTS.c.outcome.is_not(None))
+            .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
+        )
+        for row in rows:
+            if row.id not in latest:
+                tries[row.contact_id].append(Try(row.number_index, row.outcome))
+    return tries
+
+
+def new_row(record: AttemptRecord, callee: str) -> dict[str, Any]:
+    """Return the columns of an attempt that is not in the table yet."""
+    return {name: getattr(record, name) for name in (*_IDENTITY, *_PROGRESS)} | {"callee": callee}
