@@ -64,7 +64,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class OriginateFailed:
-    """Asterisk gave the call up before it was answered; `reason` is coarser than the cause of `Ended`."""
+    """Asterisk gave the call up before it was answered, and no `Ended` told why; `reason` is coarse."""
 
     attempt_id: str
     reason: int
@@ -212,7 +212,7 @@ the call stays `unknown`: it may have rung, so a person decides (B5)."""
 
 REASON_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
     {
-        0: "failed",  # no channel could be made: nothing was dialled
+        0: "failed",  # no channel could be made (else its end would have been told): nothing was dialled
         3: "no_answer",
         5: "busy",
         8: "congestion",

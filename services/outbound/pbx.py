@@ -1,8 +1,9 @@
 """The telephone system as the dialler sees it: place a call, ask what became of it, hear its events."""
 
+import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,12 +11,22 @@ import structlog
 
 from services.outbound.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
 from services.outbound.ami.actions import ATTEMPT_ID, Action
-from services.outbound.calls import CallEvent, HostileEvent, LeftResult, read_event, read_left
+from services.outbound.calls import (
+    CallEvent,
+    Ended,
+    HostileEvent,
+    LeftResult,
+    OriginateFailed,
+    read_event,
+    read_left,
+)
 
 log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS: Final = 5.0
 """How long an action may go unanswered. Asterisk answers within milliseconds, or not at all."""
+HANGUP_SECONDS: Final = 2.0
+"""How long the hang-up of a call's channel may follow the failure of its originate; milliseconds in fact."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +136,21 @@ class Pbx:
 
     async def stream(self) -> AsyncIterator[Notice]:
         """Yield connections, disconnections and batches of call events, in order, for one consumer."""
-        async for notice in self._link.stream():
+        failures = _HeldFailures()
+        while True:
+            notice = await self._link.take(failures.seconds_left())
             match notice:
                 case LinkUp():
                     yield Connected()
                 case LinkDown(reason=reason):
+                    failures.forget()  # what became of these calls is asked for after the next connection
                     yield Disconnected(reason)
-                case tuple():
-                    events = self._read(notice)
+                case _:
+                    events = failures.filter(self._read(notice or ()))
                     if events:
                         yield events
 
-    def _read(self, batch: tuple[Event, ...]) -> tuple[CallEvent, ...]:
+    def _read(self, batch: tuple[Event, ...]) -> list[CallEvent]:
         events = []
         for event in batch:
             try:
@@ -147,4 +161,50 @@ class Pbx:
             else:
                 if read is not None:
                     events.append(read)
-        return tuple(events)
+        return events
+
+
+class _HeldFailures:
+    """Holds `OriginateFailed` back until it is known that no `Ended` follows.
+
+    Asterisk reports the failed originate (reason 0 for busy, declined and much else) before or after the
+    channel's hang-up, and only the latter has the cause; but a call that never got a channel has no hang-up.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[OriginateFailed, float]] = {}
+        self._up: set[str] = set()
+        """Attempts that have a channel: their end will be told."""
+
+    def seconds_left(self) -> float | None:
+        """Until the first held failure has to be let go; None when there is none."""
+        due = next((due for _, due in self._held.values()), None)
+        return None if due is None else max(0.0, due - asyncio.get_running_loop().time())
+
+    def forget(self) -> None:
+        """Drop what is held."""
+        self._held.clear()
+        self._up.clear()
+
+    def filter(self, events: Iterable[CallEvent]) -> tuple[CallEvent, ...]:
+        """Return the events to pass on now, with the failures whose time is up."""
+        now = asyncio.get_running_loop().time()
+        passed: list[CallEvent] = []
+        for event in events:
+            match event:
+                case OriginateFailed():
+                    if event.attempt_id not in self._up:
+                        self._held.setdefault(event.attempt_id, (event, now + HANGUP_SECONDS))
+                    continue
+                case Ended():
+                    self._held.pop(event.attempt_id, None)
+                    self._up.discard(event.attempt_id)
+                case _:
+                    self._up.add(event.attempt_id)
+            passed.append(event)
+        for failure, due in list(self._held.values()):
+            if due > now:
+                break
+            del self._held[failure.attempt_id]
+            passed.append(failure)
+        return tuple(passed)

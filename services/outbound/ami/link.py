@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,7 +49,7 @@ Notice = LinkUp | LinkDown | tuple[Event, ...]
 
 
 class AmiLink:
-    """The one way to Asterisk's manager. `run()` keeps it up; one consumer reads `stream()`.
+    """The one way to Asterisk's manager. `run()` keeps it up; one consumer calls `take()`.
 
     Every connection is a fresh `Session`. An action is sent at most once, never again by the link itself.
     """
@@ -95,18 +94,23 @@ class AmiLink:
             raise NotSent("not_connected")
         return await self._session.request(action, seconds)
 
-    async def stream(self) -> AsyncIterator[Notice]:
-        """Yield connections, disconnections and batches of events, in order, for ever; for one consumer."""
-        while True:
-            await self._arrived.wait()
-            while self._notices:
-                notice = self._notices.popleft()
-                if isinstance(notice, list):
-                    self._waiting -= len(notice)
-                    yield tuple(notice)
-                else:
-                    yield notice
+    async def take(self, seconds: float | None = None) -> Notice | None:
+        """Wait for the next connection, disconnection or batch of events, in order; None after `seconds`.
+
+        For one consumer: batches grow while it is busy.
+        """
+        if not self._notices:
             self._arrived.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._arrived.wait()
+            except TimeoutError:
+                return None
+        notice = self._notices.popleft()
+        if isinstance(notice, list):
+            self._waiting -= len(notice)
+            return tuple(notice)
+        return notice
 
     async def run(self) -> None:
         """Keep the link up until cancelled."""

@@ -19,12 +19,14 @@ MAX_RESULTS: Final = 10_000
 
 _STATES: Final = {"Down": "0", "Ringing": "5", "Up": "6"}
 _CAUSES: Final = {
-    16: "Normal Clearing",
-    17: "User busy",
-    19: "User alerting, no answer",
-    21: "Call Rejected",
+    16: ("Normal Clearing", ""),
+    17: ("User busy", "486"),
+    19: ("User alerting, no answer", "480"),
+    21: ("Call Rejected", "603"),
 }
-_REASONS: Final = {"answered": 4, "rang_out": 3, "busy": 5, "failed": 0}
+"""Cause → its text, and the SIP status that Asterisk shows beside it."""
+_REASONS: Final = {"answered": 4, "rang_out": 3, "failed": 0}
+"""As Asterisk gives them: it calls a busy or declining owner a plain failure."""
 _CHANNEL: Final = re.compile(
     r"(?P<device>[A-Za-z]{1,20}/(?P<number>[0-9]{1,20})(?:@(?P<peer>[A-Za-z0-9_-]{1,40}))?)"
 )
@@ -66,8 +68,8 @@ class Channel:
             ("Channel", self.name),
             ("ChannelState", _STATES[self.state]),
             ("ChannelStateDesc", self.state),
-            ("CallerIDNum", self.number),
-            ("CallerIDName", ""),
+            ("CallerIDNum", self.caller_number),  # never the number that was called
+            ("CallerIDName", self.caller_name),
             ("ConnectedLineNum", self.caller_number),
             ("ConnectedLineName", self.caller_name),
             ("Language", "zh"),
@@ -161,19 +163,15 @@ class Exchange:
         del self.channels[channel.unique_id]
         if channel.answered_at is not None:
             self._leave(channel, ended=True)
-        self._tell(
-            "Hangup",
-            channel,
-            [("Cause", str(channel.cause)), ("Cause-txt", _CAUSES.get(channel.cause, "Unknown"))],
-        )
         if not channel.dialled.done():
             self._answer_originate(channel, action, fate, action["channel"])
+        self._tell("Hangup", channel, _cause(channel.cause))
 
     async def _dial(self, channel: Channel, owner: Owner, ring_limit: float) -> str:
         await self._pass(owners.UNTIL_RINGING)
         if owner.reaction == "is_busy":
             channel.cause = 17
-            return "busy"
+            return "failed"
         self._enter(channel, "Ringing")
         left = ring_limit - owners.UNTIL_RINGING
         if owner.reaction == "is_out" or owner.ringing > left:
@@ -236,3 +234,8 @@ class Exchange:
         ]
         action_id = [("ActionID", action["actionid"])] if action.get("actionid") else []
         self._publish("OriginateResponse", "call", [*action_id, *fields])
+
+
+def _cause(cause: int) -> Fields:
+    text, status = _CAUSES.get(cause, ("Unknown", ""))
+    return [("Cause", str(cause)), ("Cause-txt", text), *([("TechCause", status)] if status else [])]

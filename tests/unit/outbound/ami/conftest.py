@@ -16,11 +16,12 @@ class RunningLink:
 
     def __init__(self, link: AmiLink) -> None:
         self.link = link
-        self._stream = link.stream()
 
     async def notice(self) -> Notice:
         async with asyncio.timeout(DEADLINE):
-            return await anext(self._stream)
+            notice = await self.link.take()
+        assert notice is not None
+        return notice
 
     async def up(self) -> None:
         assert isinstance(await self.notice(), LinkUp)
