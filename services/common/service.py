@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from services.common.bus import Bus, Consumer, Handler, LocalBus, RedisBus, Relay
+from services.common.bus import Bus, Consumer, Handler, LocalBus, RedisBus, Relay, Upkeep
 from services.common.clock import Clock, SystemClock
 from services.common.crypto import Keys
 from services.common.database import Database
@@ -69,6 +69,8 @@ class Service:
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     checks: Mapping[str, Check] = field(default_factory=dict)
     start: Callable[[], Awaitable[None]] = _nothing
+    drain: Callable[[], Awaitable[None]] = _nothing
+    """Lets go of requests that wait or stream, so that the server can stop."""
     close: Callable[[], Awaitable[None]] = _nothing
     remote_openapi: Callable[[], Awaitable[list[dict[str, Any]]]] | None = None
 
@@ -101,6 +103,7 @@ class Process:
         for service in self.services:
             await service.start()
         self._tasks.start("relay", self.kernel.relay.run)
+        self._tasks.start("upkeep", Upkeep(self.kernel.database, self.kernel.clock).run)
         for service in self.services:
             consumer = Consumer(
                 service.name, service.handlers, self.kernel.database, self.kernel.bus, self.kernel.clock
@@ -113,6 +116,8 @@ class Process:
 
     async def close(self) -> None:
         """Stop taking requests, then stop the work, then let go of what is held."""
+        for service in self.services:
+            await service.drain()
         await self._server.close()
         await self._tasks.close()
         for service in reversed(self.services):

@@ -36,10 +36,6 @@ def build(kernel: Kernel) -> Service:
         await registry.start()
         await sessions.load_ended()
 
-    async def close() -> None:
-        await stream.tail.close()
-        await registry.close()
-
     return Service(
         name=NAME,
         endpoints=[
@@ -56,7 +52,8 @@ def build(kernel: Kernel) -> Service:
         },
         checks={"registry": registry.check},
         start=start,
-        close=close,
+        drain=stream.tail.close,
+        close=registry.close,
     )
 
 

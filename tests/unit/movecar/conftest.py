@@ -18,4 +18,4 @@ async def movecar(tmp_path: Path) -> AsyncIterator[Process]:
 @pytest.fixture
 async def operator(movecar: Process) -> AsyncIterator[Client]:
     async with Client(movecar.address) as client:
-        yield await client.log_in("op1")
+        yield client.become(movecar, "operator")

@@ -14,6 +14,7 @@ from services.common.events import (
     EscalationDisposed,
     Event,
 )
+from services.common.http.auth import Role
 from services.common.models import OutboxEntry
 from services.common.service import Process
 from services.movecar.cases.models import Lookup
@@ -326,18 +327,18 @@ async def test_the_same_idempotency_key_opens_one_case_and_gives_the_same_answer
 
 
 @pytest.mark.parametrize(
-    ("username", "allowed"),
-    [("op1", True), ("sup1", True), ("aud1", True), ("desk1", False), ("adm1", False)],
+    ("role", "allowed"),
+    [("operator", True), ("supervisor", True), ("auditor", True), ("desk", False), ("admin", False)],
 )
 async def test_only_those_who_may_read_cases_do(
-    movecar: Process, operator: Client, username: str, allowed: bool
+    movecar: Process, operator: Client, role: Role, allowed: bool
 ) -> None:
     _, case = await operator.post("/cases", new_case())
     async with Client(movecar.address) as client:
-        await client.log_in(username)
+        client.become(movecar, role)
         status, body = await client.get(f"/cases/{case['id']}")
         assert status == (200 if allowed else 403)
-        if username == "aud1":
+        if role == "auditor":
             assert body["requester_phone"] == "139****5678"
 
 

@@ -26,7 +26,7 @@ from services.movecar.cases.machine import (
 )
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
-SETTINGS = Settings(_env_file=None, data_dir=Path("unused"))  # type: ignore[call-arg]
+SETTINGS = Settings(_env_file=None, data_dir=Path("unused"))
 HELD_BY_THE_DESK = {"escalated", "handed_over"}
 
 
@@ -50,9 +50,10 @@ def test_nothing_leaves_a_finished_case() -> None:
 
 
 def test_every_status_is_reachable_from_a_new_case() -> None:
-    reached, fresh = {"looking_up"}, {"looking_up"}
+    reached: set[str] = {"looking_up"}
+    fresh: set[str] = {"looking_up"}
     while fresh:
-        fresh = {to for (origin, _), to in TRANSITIONS.items() if origin in fresh} - reached
+        fresh = {str(to) for (origin, _), to in TRANSITIONS.items() if origin in fresh} - reached
         reached |= fresh
     assert reached == set(STATUSES)
 
