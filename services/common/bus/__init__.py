@@ -6,5 +6,6 @@ from services.common.bus.local import LocalBus
 from services.common.bus.outbox import emit
 from services.common.bus.redis import RedisBus
 from services.common.bus.relay import Relay
+from services.common.bus.upkeep import Upkeep
 
-__all__ = ["Bus", "Consumer", "Entry", "Handler", "LocalBus", "RedisBus", "Relay", "emit"]
+__all__ = ["Bus", "Consumer", "Entry", "Handler", "LocalBus", "RedisBus", "Relay", "Upkeep", "emit"]

@@ -1,20 +1,21 @@
 """Running handlers: each event once in effect, whole batches in one transaction, poison set aside."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import insert, select, update
+from sqlalchemy import Insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Bus, Entry
+from services.common.bus.dead_letters import DeadLetters
 from services.common.clock import Clock
-from services.common.database import Database, insert_ignoring_duplicates, is_outage, rows_changed
+from services.common.database import Database, is_outage
 from services.common.events import Event, decode
-from services.common.metrics import EVENTS_HANDLED, EVENTS_SET_ASIDE
-from services.common.models import DeadLetter, HandledEvent
+from services.common.metrics import EVENTS_HANDLED
+from services.common.models import HandledEvent
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +26,16 @@ _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05
 _OUTAGE_WAIT_SECONDS = 0.5
 _REPLAY_EVERY_SECONDS = 2.0
+
+_HANDLED = HandledEvent.__table__
+_NOTE_NEW: dict[str, Insert] = {
+    name: dialect.insert(_HANDLED).on_conflict_do_nothing().returning(_HANDLED.c.event_id)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
+}
+
+
+class Unreadable(Exception):
+    """The payload is no event of this version: unreadable today is unreadable tomorrow."""
 
 
 class Consumer:
@@ -48,10 +59,12 @@ class Consumer:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._dead_letters = DeadLetters(name, database, clock)
 
     async def run(self) -> None:
         """Handle events for ever."""
         replayed_at = self._clock.monotonic()
+        waiting = False
         while True:
             try:
                 entries = await self._bus.next_batch(self.name, _BATCH)
@@ -60,17 +73,16 @@ class Consumer:
                 if self._clock.monotonic() - replayed_at >= _REPLAY_EVERY_SECONDS:
                     replayed_at = self._clock.monotonic()
                     await self.replay_requested()
-            except asyncio.CancelledError:
-                raise
             except Exception as error:  # the bus or the database is away; nothing was settled
-                log.warning("consumer_waits", consumer=self.name, error=repr(error))
-                self._take_again()
+                if not waiting:
+                    log.warning("consumer_waits", consumer=self.name, error=repr(error))
+                waiting = True
+                self._bus.retake(self.name)
                 await self._clock.sleep(_OUTAGE_WAIT_SECONDS)
-
-    def _take_again(self) -> None:
-        retake = getattr(self._bus, "retake", None)
-        if retake is not None:
-            retake(self.name)
+                continue
+            if waiting:
+                log.info("consumer_resumes", consumer=self.name)
+            waiting = False
 
     async def handle(self, entries: Sequence[Entry]) -> None:
         """Handle and settle entries. Raises only when the database or the bus is away."""
@@ -83,9 +95,13 @@ class Consumer:
                 await self._handle_alone(entry)
         await self._bus.settle_after(self.name, entries)
 
+    async def replay_requested(self) -> int:
+        """Run the handlers again for dead letters whose replay operations asked for; return how many ran."""
+        return await self._dead_letters.replay_requested(self._dispatch)
+
     async def _attempt(self, entries: Sequence[Entry]) -> None:
         async with self._database.transaction() as session:
-            fresh = await self._fresh(session, entries)
+            fresh = await self._note_new(session, entries)
             for entry in entries:
                 if entry.event_id in fresh:
                     fresh.discard(entry.event_id)  # the same entry twice in one batch runs once
@@ -93,28 +109,22 @@ class Consumer:
             await self._bus.settle_within(session, self.name, entries)
         EVENTS_HANDLED.labels(self.name).inc(len(entries))
 
-    async def _fresh(self, session: AsyncSession, entries: Sequence[Entry]) -> set[str]:
-        ids = {entry.event_id for entry in entries}
-        seen = await session.scalars(
-            select(HandledEvent.event_id).where(
-                HandledEvent.consumer == self.name, HandledEvent.event_id.in_(ids)
-            )
-        )
-        fresh = ids - set(seen)
-        if fresh:
-            # Another instance with the same entry waits here for our commit and then conflicts: it retries.
-            now = self._clock.now()
-            await session.execute(
-                insert(HandledEvent),
-                [
-                    {"consumer": self.name, "event_id": event_id, "handled_at": now}
-                    for event_id in sorted(fresh)
-                ],
-            )
-        return fresh
+    async def _note_new(self, session: AsyncSession, entries: Sequence[Entry]) -> set[str]:
+        """Note the events as handled and return the ids of those that were not.
+
+        An instance that has the same event in hand is waited for here: one of the two gets it.
+        """
+        now = self._clock.now()
+        # In one order everywhere, or two instances could wait for each other.
+        ids = sorted({entry.event_id for entry in entries})
+        rows = [{"consumer": self.name, "event_id": event_id, "handled_at": now} for event_id in ids]
+        return set(await session.scalars(_NOTE_NEW[self._database.dialect], rows))
 
     async def _dispatch(self, session: AsyncSession, entry: Entry) -> None:
-        event = decode(entry.type, entry.payload | {"event_id": entry.event_id})
+        try:
+            event = decode(entry.type, entry.payload | {"event_id": entry.event_id})
+        except (KeyError, ValidationError) as error:
+            raise Unreadable(f"{type(error).__name__}: {error}") from error
         handler = self._handlers.get(type(event))
         if handler is not None:
             await handler(session, event)
@@ -124,79 +134,19 @@ class Consumer:
         for tries in range(1, _TRIES + 1):
             try:
                 await self._attempt([entry])
-            except (KeyError, ValidationError) as error:  # unreadable today is unreadable tomorrow
-                await self._set_aside(entry, error)
-                return
             except Exception as error:
                 if is_outage(error):
                     raise
-                if tries == _TRIES:
+                if tries == _TRIES or isinstance(error, Unreadable):
                     await self._set_aside(entry, error)
                     return
+                log.warning("event_retried", consumer=self.name, id=entry.event_id, error=repr(error))
                 await self._clock.sleep(wait)
                 wait *= 2
             else:
                 return
 
     async def _set_aside(self, entry: Entry, error: Exception) -> None:
-        log.error("event_set_aside", consumer=self.name, type=entry.type, id=entry.event_id, exc_info=error)
-        EVENTS_SET_ASIDE.labels(self.name).inc()
-        now = self._clock.now()
         async with self._database.transaction() as session:
-            noted = await session.execute(
-                insert_ignoring_duplicates(
-                    session,
-                    HandledEvent.__table__,  # type: ignore[arg-type]
-                    {"consumer": self.name, "event_id": entry.event_id, "handled_at": now},
-                )
-            )
-            if rows_changed(noted):
-                await session.execute(
-                    insert(DeadLetter).values(
-                        consumer=self.name,
-                        event_id=entry.event_id,
-                        type=entry.type,
-                        payload=entry.payload,
-                        error=f"{type(error).__name__}: {error}"[:2000],
-                        failed_at=now,
-                    )
-                )
+            await self._dead_letters.set_aside(session, entry, error)
             await self._bus.settle_within(session, self.name, [entry])
-
-    async def replay_requested(self) -> int:
-        """Run the handlers again for dead letters whose replay operations asked for; return how many ran."""
-        async with self._database.reading() as session:
-            letters = (
-                await session.scalars(
-                    select(DeadLetter)
-                    .where(
-                        DeadLetter.consumer == self.name,
-                        DeadLetter.replay_requested_at.is_not(None),
-                        DeadLetter.replayed_at.is_(None),
-                    )
-                    .order_by(DeadLetter.id)
-                )
-            ).all()
-        replayed = 0
-        for letter in letters:
-            try:
-                async with self._database.transaction() as session:
-                    claimed = await session.execute(
-                        update(DeadLetter)
-                        .where(DeadLetter.id == letter.id, DeadLetter.replayed_at.is_(None))
-                        .values(replayed_at=self._clock.now())
-                    )
-                    if rows_changed(claimed):
-                        await self._dispatch(session, Entry(letter.event_id, letter.type, letter.payload, 0))
-                        replayed += 1
-            except Exception as error:
-                if is_outage(error):
-                    raise
-                log.exception("replay_failed", consumer=self.name, dead_letter=letter.id)
-                async with self._database.transaction() as session:
-                    await session.execute(
-                        update(DeadLetter)
-                        .where(DeadLetter.id == letter.id)
-                        .values(replay_requested_at=None, error=f"{type(error).__name__}: {error}"[:2000])
-                    )
-        return replayed

@@ -23,10 +23,23 @@ class Entry:
 
 
 class Bus(Protocol):
-    """The transport between the log and its consumers."""
+    """The transport between the log and its consumers.
 
-    async def publish(self, entries: Sequence[Entry]) -> None:
-        """Make entries, in order, available to their consumers. May be called again with the same ones."""
+    Its `mark` says how far it has been given the log. A bus that has forgotten entries has forgotten its mark
+    with them, so the relay finds out before anything newer can overtake what is missing.
+    """
+
+    async def publish(self, entries: Sequence[Entry], *, expected: str | None, mark: str) -> bool:
+        """Append entries in order and set the mark, if it stands at `expected` (None: wherever it stands).
+
+        Return False, having done nothing, when it stands elsewhere.
+        """
+
+    async def stands_at(self, mark: str) -> bool:
+        """Tell whether the bus has all that was published up to this mark."""
+
+    def announce(self, entries: Sequence[Entry]) -> None:
+        """Wake the readers of this process: these entries are committed."""
 
     async def next_batch(self, consumer: str, limit: int) -> list[Entry]:
         """Wait a bounded time for entries of this consumer; an empty list means there were none."""
@@ -37,8 +50,8 @@ class Bus(Protocol):
     async def settle_after(self, consumer: str, entries: Sequence[Entry]) -> None:
         """Note the entries as handled once that transaction is committed."""
 
-    async def lost_entries(self) -> bool:
-        """Tell whether published entries may have been lost since the last call (the relay republishes)."""
+    def retake(self, consumer: str) -> None:
+        """Deliver again what was taken and not settled: the handlers could not run."""
 
     async def ping(self) -> float:
         """Return the seconds one round trip takes. Raises when the bus is away."""

@@ -2,84 +2,91 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Entry
-from services.common.database import Database, insert_ignoring_duplicates
-from services.common.events import ALL
+from services.common.bus.routing import routed, types_for
+from services.common.database import Database, insert_ignoring_duplicates, rows_changed
 from services.common.models import ConsumerCursor, OutboxEntry
 
 _WAIT_SECONDS = 1.0
+_CURSORS = ConsumerCursor.__table__
+_LOG = OutboxEntry.__table__.c
 
 
 class LocalBus:
     """Same semantics as the streams, without a server: what is behind the cursor was handled.
 
-    Publishing only wakes the readers early; the entries are in the table already.
+    The entries are in the table already, so publishing has nothing to do; announcing only wakes a reader
+    early, and one that was not woken looks once a second.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._published = asyncio.Condition()
-        self._publications = 0
+        # Set while there may be something to read: at the start, after an announcement or a full batch.
+        self._wake: defaultdict[str, asyncio.Event] = defaultdict(_set_event)
 
-    async def publish(self, entries: Sequence[Entry]) -> None:
-        async with self._published:
-            self._publications += 1
-            self._published.notify_all()
+    async def publish(self, entries: Sequence[Entry], *, expected: str | None, mark: str) -> bool:
+        return True
+
+    async def stands_at(self, mark: str) -> bool:
+        return True
+
+    def announce(self, entries: Sequence[Entry]) -> None:
+        for consumer in routed(entries):
+            self._wake[consumer].set()
 
     async def next_batch(self, consumer: str, limit: int) -> list[Entry]:
-        seen = self._publications
+        wake = self._wake[consumer]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_WAIT_SECONDS):
+                await wake.wait()
+        wake.clear()
         batch = await self._read(consumer, limit)
-        if batch:
-            return batch
-        async with self._published:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._published.wait_for(lambda: self._publications != seen), _WAIT_SECONDS
-                )
-        return await self._read(consumer, limit)
+        if len(batch) == limit:
+            wake.set()
+        return batch
 
     async def _read(self, consumer: str, limit: int) -> list[Entry]:
-        types = [event.TYPE for event in ALL.values() if consumer in event.CONSUMERS]
+        cursor = select(ConsumerCursor.position).where(ConsumerCursor.consumer == consumer).scalar_subquery()
         async with self._database.reading() as session:
-            after = await session.scalar(
-                select(ConsumerCursor.position).where(ConsumerCursor.consumer == consumer)
-            )
             rows = await session.execute(
-                select(OutboxEntry.event_id, OutboxEntry.type, OutboxEntry.payload, OutboxEntry.position)
-                .where(OutboxEntry.position > (after or 0), OutboxEntry.type.in_(types))
-                .order_by(OutboxEntry.position)
+                select(_LOG.event_id, _LOG.type, _LOG.payload, _LOG.position)
+                .where(_LOG.position > func.coalesce(cursor, 0), _LOG.type.in_(types_for(consumer)))
+                .order_by(_LOG.position)
                 .limit(limit)
             )
-            return [Entry(row.event_id, row.type, row.payload, row.position) for row in rows]
+            return [Entry(*row) for row in rows]
 
     async def settle_within(self, session: AsyncSession, consumer: str, entries: Sequence[Entry]) -> None:
         reached = max(entry.position for entry in entries)
-        await session.execute(
-            insert_ignoring_duplicates(
-                session,
-                ConsumerCursor.__table__,  # type: ignore[arg-type]
-                {"consumer": consumer, "position": 0},
-            )
-        )
-        await session.execute(
-            update(ConsumerCursor)
-            .where(ConsumerCursor.consumer == consumer, ConsumerCursor.position < reached)
+        moved = await session.execute(
+            update(_CURSORS)  # type: ignore[arg-type]
+            .where(_CURSORS.c.consumer == consumer, _CURSORS.c.position < reached)
             .values(position=reached)
         )
+        if not rows_changed(moved):  # the first entries ever; or an older entry, and the cursor stays
+            values = {"consumer": consumer, "position": reached}
+            await session.execute(insert_ignoring_duplicates(session, _CURSORS, values))  # type: ignore[arg-type]
 
     async def settle_after(self, consumer: str, entries: Sequence[Entry]) -> None:
         """Do nothing: the cursor moved with the transaction."""
 
-    async def lost_entries(self) -> bool:
-        return False
+    def retake(self, consumer: str) -> None:
+        self._wake[consumer].set()
 
     async def ping(self) -> float:
         return 0.0
 
     async def close(self) -> None:
         """Hold nothing open."""
+
+
+def _set_event() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event

@@ -7,11 +7,13 @@ from services.common.database import EMITTED
 from services.common.events import Event
 from services.common.models import OutboxEntry
 
+_INSERT = insert(OutboxEntry.__table__)  # type: ignore[arg-type]
+
 
 async def emit(session: AsyncSession, *events: Event) -> None:
     """Record events in the caller's transaction; they are published after it commits, or never."""
     await session.execute(
-        insert(OutboxEntry),
+        _INSERT,
         [
             {
                 "event_id": event.event_id,

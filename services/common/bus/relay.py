@@ -6,28 +6,55 @@ a reader that follows ids would skip the slower writer. So the order is given he
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
 
 import structlog
-from sqlalchemy import ColumnElement, and_, bindparam, delete, exists, select, update
+from sqlalchemy import bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Bus, Entry
+from services.common.bus.routing import CONSUMERS, unhandled_by
 from services.common.clock import Clock
 from services.common.database import Database, insert_ignoring_duplicates
-from services.common.events import ALL
+from services.common.ids import new_id
 from services.common.metrics import EVENTS_PUBLISHED
-from services.common.models import HandledEvent, LogPosition, OutboxEntry
+from services.common.models import LogPosition, OutboxEntry
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _POLL_SECONDS = 0.5
-_STALE_AFTER = timedelta(seconds=30)
-_PRUNE_AFTER = timedelta(days=7)
-_SWEEP_SECONDS = 10.0
-_CONSUMERS = sorted({name for event in ALL.values() for name in event.CONSUMERS})
+_GATHER_SECONDS = 0.01
+"""Pause between two rounds: an event on a quiet system leaves at once, those of a busy one together."""
+
+_LOG = OutboxEntry.__table__
+_COLUMNS = (_LOG.c.event_id, _LOG.c.type, _LOG.c.payload, _LOG.c.position)
+
+_LAST = select(LogPosition.last).where(LogPosition.name == "log")
+_STATE = select(exists().where(OutboxEntry.position.is_(None)), _LAST.scalar_subquery())
+_UNPUBLISHED = (
+    select(_LOG.c.id, func.row_number().over(order_by=_LOG.c.id).label("rank"))
+    .where(_LOG.c.position.is_(None))
+    .order_by(_LOG.c.id)
+    .limit(_BATCH)
+    .subquery()
+)
+_NUMBER = (
+    update(_LOG)  # type: ignore[arg-type]
+    .where(_LOG.c.id == _UNPUBLISHED.c.id)
+    .values(position=bindparam("last") + _UNPUBLISHED.c.rank)
+    .returning(*_COLUMNS)
+)
+_UNHANDLED = (
+    select(*_COLUMNS)
+    .where(_LOG.c.position > bindparam("after"), or_(*map(unhandled_by, CONSUMERS)))
+    .order_by(_LOG.c.position)
+    .limit(_BATCH)
+)
+
+
+class BusForgot(Exception):
+    """The bus was emptied while it was being refilled; the next round begins again."""
 
 
 class Relay:
@@ -39,8 +66,6 @@ class Relay:
         self._clock = clock
         self._committed = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
-        # A consumer that is away for long must not find the same entry once per sweep when it returns.
-        self._republished: set[int] = set()
         database.on_commit(self._committed.set)
 
     def on_numbered(self, listener: Callable[[], None]) -> None:
@@ -49,136 +74,89 @@ class Relay:
 
     async def run(self) -> None:
         """Publish for ever; a bus or database that is away delays events and loses none."""
-        swept_at = -_SWEEP_SECONDS
+        waiting = False
         while True:
+            woken = self._committed.is_set()
             self._committed.clear()
             try:
-                while await self.publish_pending() == _BATCH:
-                    pass
-                if await self._bus.lost_entries():
-                    self._republished.clear()
-                    await self.republish(unhandled_for=timedelta(0))
-                if self._clock.monotonic() - swept_at >= _SWEEP_SECONDS:
-                    await self.republish(unhandled_for=_STALE_AFTER)
-                    await self.prune()
-                    swept_at = self._clock.monotonic()
-            except asyncio.CancelledError:
-                raise
+                await self._round(woken)
             except Exception as error:  # whatever is away comes back; the rows wait
-                log.warning("relay_waits", error=repr(error))
+                if not waiting:
+                    log.warning("relay_waits", error=repr(error))
+                waiting = True
                 await self._clock.sleep(_POLL_SECONDS)
+                continue
+            if waiting:
+                log.info("relay_resumes")
+            waiting = False
+            await asyncio.sleep(_GATHER_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._committed.wait(), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._committed.wait()
+
+    async def _round(self, woken: bool) -> None:
+        if not woken:  # nothing of this process: look for another's, and whether the bus is still whole
+            async with self._database.reading() as session:
+                unpublished, last = (await session.execute(_STATE)).one()
+            if not unpublished:
+                if not await self._bus.stands_at(str(last or 0)):
+                    await self.refill()
+                return
+        while await self.publish_pending() == _BATCH:
+            pass
 
     async def publish_pending(self) -> int:
         """Number and publish up to 500 events; return how many."""
-        async with self._database.reading() as session:
-            if not await session.scalar(select(exists().where(OutboxEntry.position.is_(None)))):
-                return 0
         async with self._database.transaction() as session:
             last = await self._lock(session)
-            rows = (
-                await session.execute(
-                    select(OutboxEntry.id, OutboxEntry.event_id, OutboxEntry.type, OutboxEntry.payload)
-                    .where(OutboxEntry.position.is_(None))
-                    .order_by(OutboxEntry.id)
-                    .limit(_BATCH)
-                )
-            ).all()
-            entries = [
-                Entry(row.event_id, row.type, row.payload, last + offset)
-                for offset, row in enumerate(rows, start=1)
-            ]
+            rows = await session.execute(_NUMBER, {"last": last})
+            entries = sorted((Entry(*row) for row in rows), key=lambda entry: entry.position)
             if not entries:
                 return 0
-            # Published before the commit that says so: a crash between the two publishes again, never not.
-            await self._bus.publish(entries)
-            table = OutboxEntry.__table__
-            await session.execute(
-                update(table)  # type: ignore[arg-type]
-                .where(table.c.id == bindparam("row_id"))
-                .values(position=bindparam("row_position")),
-                [
-                    {"row_id": row.id, "row_position": entry.position}
-                    for row, entry in zip(rows, entries, strict=True)
-                ],
-            )
-            await session.execute(update(LogPosition).values(last=entries[-1].position))
+            upto = entries[-1].position
+            await session.execute(update(LogPosition).values(last=upto))
+            # Published before the commit that says so: a crash between the two leaves the bus's mark ahead
+            # of the log, and what was published then is published again, never not.
+            if not await self._bus.publish(entries, expected=str(last), mark=str(upto)):
+                await self._refill(session, upto)
         EVENTS_PUBLISHED.inc(len(entries))
+        self._bus.announce(entries)
         for listener in self._listeners:
             listener()
-        await self._bus.publish(())
         return len(entries)
 
-    async def republish(self, unhandled_for: timedelta) -> int:
-        """Publish again what some consumer has not handled for this long; return how many entries."""
-        before = self._clock.now() - unhandled_for
-        found: dict[int, Entry] = {}
-        async with self._database.transaction() as session:
-            await self._lock(session)  # nothing newer may overtake what is published again
-            for consumer in _CONSUMERS:
-                rows = await session.execute(
-                    select(
-                        OutboxEntry.event_id, OutboxEntry.type, OutboxEntry.payload, OutboxEntry.position
-                    ).where(
-                        OutboxEntry.position.is_not(None),
-                        OutboxEntry.emitted_at <= before,
-                        _unhandled_by(consumer),
-                    )
-                )
-                for row in rows:
-                    if row.position not in self._republished:
-                        found[row.position] = Entry(row.event_id, row.type, row.payload, row.position)
-            entries = [found[position] for position in sorted(found)]
-            await self._bus.publish(entries)
-        self._republished.update(found)
-        if entries:
-            log.info("relay_republished", entries=len(entries))
-        return len(entries)
+    async def refill(self) -> int:
+        """Publish again whatever some consumer has not handled, when the bus has forgotten; return how many.
 
-    async def prune(self) -> None:
-        """Forget events that every consumer handled more than a week ago, and the notes of it."""
-        before = self._clock.now() - _PRUNE_AFTER
+        Nothing newer can be published meanwhile, so the order within each key is kept.
+        """
         async with self._database.transaction() as session:
-            await session.execute(
-                delete(OutboxEntry).where(
-                    OutboxEntry.emitted_at < before,
-                    OutboxEntry.position.is_not(None),
-                    *(~_unhandled_by(consumer) for consumer in _CONSUMERS),
-                ),
-                execution_options={"synchronize_session": False},
-            )
-            await session.execute(
-                delete(HandledEvent).where(
-                    HandledEvent.handled_at < before,
-                    ~exists().where(OutboxEntry.event_id == HandledEvent.event_id),
-                ),
-                execution_options={"synchronize_session": False},
-            )
+            last = await self._lock(session)
+            if await self._bus.stands_at(str(last)):
+                return 0  # another relay has just done it
+            return await self._refill(session, last)
+
+    async def _refill(self, session: AsyncSession, last: int) -> int:
+        token = new_id()
+        expected: str | None = None
+        after = count = 0
+        while True:
+            entries = [Entry(*row) for row in await session.execute(_UNHANDLED, {"after": after})]
+            count += len(entries)
+            complete = len(entries) < _BATCH
+            mark = str(last) if complete else f"{token}:{count}"
+            if not await self._bus.publish(entries, expected=expected, mark=mark):
+                raise BusForgot
+            if complete:
+                log.info("bus_refilled", entries=count)
+                return count
+            expected, after = mark, entries[-1].position
 
     async def _lock(self, session: AsyncSession) -> int:
-        statement = select(LogPosition.last).where(LogPosition.name == "log").with_for_update()
-        last = await session.scalar(statement)
+        last = await session.scalar(_LAST.with_for_update())
         if last is None:
             await session.execute(
                 insert_ignoring_duplicates(session, LogPosition.__table__, {"name": "log", "last": 0})  # type: ignore[arg-type]
             )
-            last = await session.scalar(statement)
+            last = await session.scalar(_LAST.with_for_update())
         return last or 0
-
-
-def _unhandled_by(consumer: str) -> ColumnElement[bool]:
-    types = [event.TYPE for event in ALL.values() if consumer in event.CONSUMERS]
-    return and_(
-        OutboxEntry.type.in_(types),
-        ~exists().where(HandledEvent.consumer == consumer, HandledEvent.event_id == OutboxEntry.event_id),
-    )
-
-
-def routed(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """Return the entries each consumer gets, in their order."""
-    by_consumer: dict[str, list[Entry]] = {}
-    for entry in entries:
-        for consumer in ALL[entry.type].CONSUMERS if entry.type in ALL else ():
-            by_consumer.setdefault(consumer, []).append(entry)
-    return by_consumer
