@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
-from services.common.database import Database
+from services.common.database import Database, is_outage
+from services.common.migrations import SchemaOutdated, require_current, upgrade
 from services.common.phones import InvalidPhone, parse_chinese
 from services.common.settings import Settings, SettingsError, load_settings
 from services.movecar.registry.csv_load import LoadProgress, LoadReport, load_csv
@@ -35,6 +37,14 @@ def load_registry(
         report = asyncio.run(_load(file, settings, console))
     except LoadRefused as error:
         console.print(f"未载入：{error}。原有数据不变。", style="red", markup=False)
+        raise typer.Exit(_REFUSED) from None
+    except SchemaOutdated as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(_MISUSED) from None
+    except (SQLAlchemyError, OSError) as error:
+        if not is_outage(error):
+            raise
+        console.print("未载入：数据库或磁盘不可用。原有数据不变。", style="red", markup=False)
         raise typer.Exit(_REFUSED) from None
     except LoadLost:
         console.print("未载入：载入中断过久，已被放弃。原有数据不变。", style="red", markup=False)
@@ -65,9 +75,13 @@ def print_report(report: LoadReport, console: Console) -> None:
 
 
 async def _load(file: Path, settings: Settings, console: Console) -> LoadReport:
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = Database(settings.database)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     try:
+        if settings.embedded:
+            await upgrade(db)
+        await require_current(db)
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("载入登记库", total=None)
 
