@@ -32,7 +32,7 @@ _BOUNDS = {
     "rtp_first": (1024, 65_534),
     "rtp_last": (1025, 65_535),
     "max_calls": (1, 10_000),
-    "max_seconds": (30, 600),
+    "max_seconds": (5, 600),
     "key_wait": (1, 30),
     "memory": (2, 1_000_000),
 }
@@ -47,9 +47,9 @@ class PbxSettings:
     """What differs between installations of the PBX. Raises PbxSettingError for a wrong value.
 
     directory: everything the instance writes lives below it. modules: the program's module directory.
-    max_calls: channels at the same time. max_seconds: longest call. key_wait: seconds the owner has to press
-    a key after the menu. memory: attempts whose results are kept in AstDB. caller_id: B1, B3; calls can
-    go out from no other number.
+    sip_host: the one address that signalling and speech use, never a wildcard. max_calls: answered calls at
+    the same time. max_seconds: longest call. key_wait: seconds the owner has to press a key after the menu.
+    memory: attempts whose results are kept in AstDB. caller_id: the number that all calls go out from (B1).
     """
 
     directory: Path
@@ -81,6 +81,8 @@ class PbxSettings:
             raise PbxSettingError("rtp_first must be below rtp_last")
         for name in ("ami_host", "sip_host"):
             _checked(name, lambda value: str(ipaddress.ip_address(value)), getattr(self, name))
+        if ipaddress.ip_address(self.sip_host).is_unspecified:
+            raise PbxSettingError("sip_host must be one address of this machine")
         for network in self.ami_clients:
             _checked("ami_clients", lambda value: str(ipaddress.ip_network(value)), network)
 

@@ -38,7 +38,11 @@ class AmiProbe:
 
     def send(self, *fields: tuple[str, str]) -> None:
         """Send one action as it is: nothing is checked, tests need to send bad ones."""
-        self._socket.sendall(("".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode())
+        self.send_bytes(("".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode())
+
+    def send_bytes(self, wire: bytes) -> None:
+        """Send text that somebody else built."""
+        self._socket.sendall(wire)
 
     def ask(self, *fields: tuple[str, str]) -> Message:
         """Send an action and return its response; events that come first are kept for `until`."""

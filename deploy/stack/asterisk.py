@@ -14,7 +14,7 @@ from deploy.stack.asterisk_program import asterisk_program
 from deploy.stack.child import Child, PartFailedError
 from deploy.stack.ports import free_port
 
-RTP_PORTS = 2000
+RTP_PORTS = 1000
 """Ports for speech; a call takes two."""
 
 

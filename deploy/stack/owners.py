@@ -13,7 +13,8 @@
     13900000110   answers, says and presses nothing      no_input
     13900000404   404 no such number                     unallocated
     13900000480   480 unavailable (switched off)         no_answer
-    13900000500   500 the network failed                 failed
+    13900000500   500 the network failed                 congestion
+    13900000501   501 the network refuses such calls     failed
     13900000503   503 the network is full                congestion
 
 The last digit decides for every number that is not listed in full.

@@ -5,7 +5,7 @@ import socket
 import threading
 
 LOOPBACK = "127.0.0.1"
-_RANGE = range(20_000, 32_000)  # below the kernel's ephemeral range: no outgoing connection can take one
+_RANGE = range(10_000, 32_000)  # below the kernel's ephemeral range: no outgoing connection can take one
 _given: set[int] = set()
 _lock = threading.Lock()
 

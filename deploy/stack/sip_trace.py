@@ -56,7 +56,7 @@ def messages(path: Path) -> Iterator[SipMessage]:
     text = path.read_text("utf-8", "replace").replace("\r\n", "\n") if path.exists() else ""
     starts = list(_BLOCK.finditer(text))
     ends = [found.start() for found in starts[1:]] + [len(text)]
-    for found, end in zip(starts, ends, strict=True):
+    for found, end in zip(starts, ends, strict=False):
         head = text[found.end() : end].partition("\n\n")[0].splitlines()
         if head:
             pairs = (line.partition(":")[::2] for line in head[1:] if ":" in line)

@@ -1,0 +1,91 @@
+"""Placing calls on a real Asterisk and reading what became of them."""
+
+import array
+import uuid
+import wave
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.asterisk.render import CALLER_ID
+from deploy.stack.ami_probe import Message
+from deploy.stack.asterisk import Asterisk
+from services.common.events import AttemptOutcome
+from services.outbound.ami import actions
+from services.outbound.calls import CallFacts, Ended, outcome_of, read_event
+from services.outbound.prompts import speak
+
+PLATE = "苏D10001"
+
+
+@dataclass
+class PlacedCall:
+    """One attempt and all AMI events about it, in order."""
+
+    called: str
+    attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
+    events: list[Message] = field(default_factory=list)
+
+    def wire(self, ring_seconds: float = 5) -> bytes:
+        """The Originate as the product builds it."""
+        return actions.originate(
+            attempt_id=self.attempt,
+            callee=self.called,
+            caller_id=CALLER_ID,
+            speak=speak(PLATE),
+            ring_seconds=ring_seconds,
+        ).wire()
+
+    @property
+    def over(self) -> bool:
+        """Both of the events that every call ends with have come; Asterisk sends them in either order."""
+        return {"OriginateResponse", "Hangup"} <= {event["Event"] for event in self.events}
+
+    @property
+    def outcome(self) -> AttemptOutcome:
+        """What the product makes of the events."""
+        facts = CallFacts()
+        cause = -1
+        for event in self.events:
+            read = read_event(event["Event"], event)
+            if isinstance(read, Ended):
+                cause = read.cause
+            elif read is not None:
+                facts = facts.after(read)
+        return outcome_of(facts, cause)
+
+    def user_events(self, kind: str) -> list[Message]:
+        """The dialplan's events of this kind."""
+        return [event for event in self.events if event.get("UserEvent") == kind]
+
+
+def place(switch: Asterisk, calls: Sequence[PlacedCall]) -> None:
+    """Place calls at the same time and return when all are over."""
+    placed = {call.attempt: call for call in calls}
+    with switch.connect(deadline=60) as probe:
+        for call in calls:
+            probe.send_bytes(call.wire())
+
+        def last_one_is_over(message: Message) -> bool:
+            call = placed.get(message.get("Uniqueid", ""))
+            if call is not None and "Event" in message:
+                call.events.append(message)
+            return all(call.over for call in calls)
+
+        probe.until(last_one_is_over)
+
+
+def left_result(switch: Asterisk, attempt: str) -> str | None:
+    """What the dialplan left in AstDB about an attempt, None when nothing."""
+    with switch.connect() as probe:
+        answer = probe.ask(("Action", "DBGet"), ("Family", "movecar"), ("Key", attempt))
+        if answer["Response"] != "Success":
+            return None
+        return probe.until(lambda event: event.get("Event") == "DBGetResponse")[-1]["Val"]
+
+
+def loudness(path: Path) -> tuple[float, int]:
+    """Length in seconds and peak (of 32 767) of a recording."""
+    with wave.open(str(path)) as sound:
+        samples = array.array("h", sound.readframes(sound.getnframes()))
+        return len(samples) / sound.getframerate(), max(map(abs, samples), default=0)
