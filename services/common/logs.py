@@ -73,4 +73,5 @@ def configure_logs(log_format: str, service: str) -> None:
     root.setLevel(logging.INFO)
     # Access lines carry query strings, and query strings carry plates; our own middleware logs requests.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service)
