@@ -16,16 +16,19 @@ import orjson
 from sqlalchemy import DateTime, MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.types import TypeDecorator
 
 _BUSY_TIMEOUT_MS = 15_000
 EMITTED = "movecar_emitted"
 """Key in `session.info` that says an event was written in this transaction."""
+
+
+_READ_ONLY = "movecar_read_only"
 
 
 class Base(DeclarativeBase):
@@ -68,6 +71,21 @@ def insert_ignoring_duplicates(session: AsyncSession, table: Table, values: Any)
     return statement.values(values).on_conflict_do_nothing()
 
 
+class _Reader(Session):
+    """The session behind `Database.reading`."""
+
+
+@event.listens_for(_Reader, "do_orm_execute")
+def _refuse_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        raise InvalidRequestError("reading() is for reading; write in a transaction()")
+
+
+@event.listens_for(_Reader, "before_flush")
+def _refuse_flush(*_: object) -> None:
+    raise InvalidRequestError("reading() is for reading; write in a transaction()")
+
+
 class Database:
     """The engine and its transactions. Making one connects to nothing."""
 
@@ -96,6 +114,11 @@ class Database:
         if self.dialect == "sqlite":
             _close_sqlite_traps(self.engine)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        # Each read of its own: no BEGIN and ROLLBACK around it on PostgreSQL, no write lock on SQLite.
+        reading = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {_READ_ONLY: True}
+        self._readers = async_sessionmaker(
+            self.engine.execution_options(**reading), sync_session_class=_Reader, expire_on_commit=False
+        )
         self._listeners: list[Callable[[], None]] = []
         self._write_lock = asyncio.Lock()
 
@@ -121,17 +144,15 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """Give a session for reading only; nothing in it is committed."""
-        async with self._sessions() as session:
-            if self.dialect == "sqlite":
-                await session.connection(execution_options={"movecar_read_only": True})
-            yield session  # closing undoes; a rollback would also expire the objects just read
+        """Give a session for reading: writes raise; on PostgreSQL each statement sees its own moment."""
+        async with self._readers() as session:
+            yield session
 
     async def ping(self) -> float:
         """Return the seconds one trivial query takes. Raises what the driver raises."""
         started = time.perf_counter()
         async with self.engine.connect() as connection:
-            await connection.execution_options(movecar_read_only=True)  # must not queue behind a writer
+            await connection.execution_options(**{_READ_ONLY: True})  # must not queue behind a writer
             await connection.exec_driver_sql("SELECT 1")
         return time.perf_counter() - started
 
@@ -197,7 +218,7 @@ def _close_sqlite_traps(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
-        read_only = connection.get_execution_options().get("movecar_read_only", False)
+        read_only = connection.get_execution_options().get(_READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
