@@ -1,0 +1,145 @@
+"""What `make run` starts: everything in one process, as a newcomer sees it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.cases import new_case, open_until, until
+from tests.support.program import Program, program
+from tests.support.running import Client
+
+SETTLED = {"notified", "escalated", "attention", "closed"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
+    async with program(tmp_path_factory.mktemp("embedded")) as child:
+        await child.ready()
+        yield child
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def operator(running: Program) -> AsyncIterator[Client]:
+    async with Client(running.address) as client:
+        yield await client.log_in("op1")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def desk(running: Program) -> AsyncIterator[Client]:
+    async with Client(running.address) as client:
+        yield await client.log_in("desk1")
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize(
+    ("plate", "status", "reason", "outcomes"),
+    [
+        ("苏D10000", "notified", None, ["agreed"]),
+        ("苏D10001", "notified", None, ["agreed"]),
+        ("苏D10006", "escalated", "unreachable", ["busy", "busy"]),
+        ("苏D10007", "escalated", "unreachable", ["no_answer", "no_answer", "no_answer"]),
+        # Declined is not redialled: the owner was there and would not talk.
+        ("苏D10008", "escalated", "unreachable", ["declined"]),
+        ("苏D10009", "escalated", "unreachable", ["hung_up", "hung_up"]),
+        # The first number is busy until its rules run out, the second one agrees.
+        ("苏D20061", "notified", None, ["busy", "busy", "agreed"]),
+    ],
+)
+async def test_the_owners_last_digit_decides_where_the_case_goes(
+    operator: Client, plate: str, status: str, reason: str | None, outcomes: list[str]
+) -> None:
+    case = await open_until(operator, plate, SETTLED)
+    assert case["status"] == status
+    assert (case["escalation"] or {}).get("reason") == reason
+    assert [attempt["outcome"] for attempt in case["attempts"]] == outcomes
+
+
+async def test_a_dispute_reaches_the_waiting_desk_and_comes_back(operator: Client, desk: Client) -> None:
+    _, before = await desk.get("/feed?after=0&limit=200")
+    waiting = asyncio.create_task(desk.get(f"/feed?after={before['next']}&wait=30"))
+    case = await open_until(operator, "苏D10005", "escalated")
+    status, page = await waiting
+    (item,) = page["items"]
+    assert (status, item["type"]) == (200, "escalation.raised")
+    assert item["data"]["plate"] == "苏D10005"
+    assert item["data"]["reason"] == "dispute"
+    escalation = case["escalation"]["id"]
+    assert (await desk.post(f"/escalations/{escalation}/ack", {"officer": "王警官"}))[0] == 200
+    await until(operator, case["id"], "handed_over")
+    disposition = {"code": "moved", "note": "已到场处理"}
+    assert (await desk.post(f"/escalations/{escalation}/disposition", disposition))[0] == 200
+    closed = await until(operator, case["id"], "closed")
+    assert closed["outcome"] == "handled_by_110"
+
+
+async def test_a_withdrawn_case_leaves_the_desk(operator: Client, desk: Client) -> None:
+    case = await open_until(operator, "苏D10008", "escalated")
+    await operator.post(f"/cases/{case['id']}/withdraw", {"note": "车已开走"})
+    async with asyncio.timeout(10):
+        while True:
+            _, escalation = await desk.get(f"/escalations/{case['escalation']['id']}")
+            if escalation["status"] == "withdrawn":
+                break
+            await asyncio.sleep(0.02)
+    status, problem = await desk.post(f"/escalations/{escalation['id']}/ack", {})
+    assert (status, problem["code"]) == (409, "illegal_transition")
+
+
+async def test_no_log_line_holds_a_plate_or_a_number(running: Program, operator: Client) -> None:
+    await open_until(operator, "苏D10002", SETTLED)
+    log = running.log.read_text().split("按 Ctrl-C 停止", 1)[-1]
+    assert "listening" in running.log.read_text()
+    assert "139051" not in log
+    assert "苏D10002" not in log
+    assert "13912345678" not in log
+
+
+async def test_killed_in_the_middle_of_calls_it_loses_no_case_and_rings_nobody_twice(tmp_path: Path) -> None:
+    """The sandbox dies with the process, so what it was calling is unknown and left to a person (B5)."""
+    async with program(tmp_path, MOVECAR_SANDBOX_SPEED="3") as child, Client(child.address) as client:
+        await child.ready()
+        await client.log_in("op1")
+        opened = [(await client.post("/cases", new_case(f"苏D1000{digit}")))[1] for digit in range(10)]
+        async with asyncio.timeout(20):
+            while True:
+                _, page = await client.get("/cases?status=calling")
+                if any(case["attempts"] for case in page["items"]):
+                    break
+        child.kill()
+        await child.ended()
+        await child.start()
+        await child.ready()
+        for case in opened:
+            settled = await until(client, case["id"], SETTLED, seconds=90)
+            rung = [attempt for attempt in settled["attempts"] if attempt["outcome"] == "unknown"]
+            assert len(rung) <= 1
+            if rung:
+                assert settled["status"] == "attention"
+                assert settled["attention_reason"] == "call_unknown"
+
+
+async def test_an_interrupt_stops_it_cleanly_also_with_streams_open(tmp_path: Path) -> None:
+    async with program(tmp_path) as child, Client(child.address) as client:
+        await child.ready()
+        await client.log_in("op1")
+        async with client.http.get(f"{client.base}/api/v1/events") as stream:
+            assert stream.status == 200
+            child.kill(signal.SIGINT)
+            assert await child.ended(10) == 0
+        assert "Traceback" not in child.log.read_text()
+        assert "Task was destroyed" not in child.log.read_text()
+
+
+async def test_a_wrong_setting_stops_the_start_by_name(tmp_path: Path) -> None:
+    async with program(tmp_path, MOVECAR_RETENTION_DAYS="30", MOVECAR_LISTEN="everywhere") as child:
+        assert await child.ended(30) == 2
+        said = child.log.read_text()
+        assert "MOVECAR_RETENTION_DAYS" in said
+        assert "MOVECAR_LISTEN" in said
+        assert "Traceback" not in said
