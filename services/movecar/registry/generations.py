@@ -160,8 +160,7 @@ async def sweep(db: Database, clock: Clock) -> int:
     removed = 0
     for generation in await _swept(db, clock.now()):
         await give_up(db, generation, clock.now())
-        while deleted := await _delete_some(db, generation):
-            removed += deleted
+        removed += await _delete_vehicles(db, generation)
         async with db.transaction() as session:
             empty = update(RegistryGeneration).where(RegistryGeneration.id == generation)
             await session.execute(empty.values(state="removed"))
@@ -179,17 +178,17 @@ async def _swept(db: Database, now: datetime) -> Sequence[int]:
         return found.all()
 
 
-async def _delete_some(db: Database, generation: int) -> int:
-    mine = RegistryVehicle.generation_id == generation
-    async with db.transaction() as session:
-        last = await session.scalar(
-            select(RegistryVehicle.plate_index)
-            .where(mine)
-            .order_by(RegistryVehicle.plate_index)
-            .offset(_DELETE_BATCH)
-            .limit(1)
-        )
-        some = delete(RegistryVehicle).where(mine)
-        if last is not None:
-            some = some.where(RegistryVehicle.plate_index <= last)
-        return rows_changed(await session.execute(some))
+async def _delete_vehicles(db: Database, generation: int) -> int:
+    place, removed, after = RegistryVehicle.plate_index, 0, b""
+    while True:
+        # From where the last batch ended: PostgreSQL would walk over everything already deleted again.
+        rest = and_(RegistryVehicle.generation_id == generation, place > after)
+        async with db.transaction() as session:
+            last = await session.scalar(
+                select(place).where(rest).order_by(place).offset(_DELETE_BATCH - 1).limit(1)
+            )
+            some = rest if last is None else and_(rest, place <= last)
+            removed += rows_changed(await session.execute(delete(RegistryVehicle).where(some)))
+        if last is None:
+            return removed
+        after = last
