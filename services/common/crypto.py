@@ -62,8 +62,8 @@ class Keys:
         version, _, body = sealed.partition(".")
         try:
             raw = base64.urlsafe_b64decode(body)
-            if version != _VERSION:
-                raise SealBroken("unknown version")
+            if version != _VERSION or base64.urlsafe_b64encode(raw).decode() != body:
+                raise SealBroken("unknown version or encoding")  # decoding alone overlooks stray characters
             return self._seal.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], context.encode()).decode()
         except (InvalidTag, ValueError, binascii.Error) as error:
             raise SealBroken("the sealed value does not open in this context") from error

@@ -1,5 +1,6 @@
 """Settings from the environment (prefix `MOVECAR_`) and `.env`; a wrong value stops the start by name."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -42,14 +43,17 @@ Waits = Annotated[list[Annotated[float, Field(ge=0, le=86_400)]], Field(max_leng
 
 
 class RedialRules(BaseModel):
-    """Seconds to wait before each further try, by the outcome of the last one (B6)."""
+    """Seconds to wait before each further try, by the outcome of the last one (B6); not listed: no redial."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    busy: Waits = Field(default=[60, 120])
-    no_answer: Waits = Field(default=[120, 300])
-    congestion: Waits = Field(default=[5, 15, 30])
-    hung_up: Waits = Field(default=[60])
+    busy: Waits = []
+    no_answer: Waits = []
+    congestion: Waits = []
+    hung_up: Waits = []
+
+
+_REDIAL = RedialRules(busy=[60, 120], no_answer=[120, 300], congestion=[5, 15, 30], hung_up=[60])
 
 
 class Settings(BaseSettings):
@@ -72,7 +76,7 @@ class Settings(BaseSettings):
     ami_user: str = ""
     ami_secret: SecretStr = SecretStr("")
     ami_tls: bool = False
-    trunk_uri: str = "sip:127.0.0.1:5070"
+    trunk_uri: Annotated[str, Field(pattern=r"^sips?:[A-Za-z0-9._@:\[\]-]+$")] = "sip:127.0.0.1:5070"
     registry_url: str = ""
     registry_token: SecretStr = SecretStr("")
     registry_csv: Path | None = None
@@ -81,9 +85,9 @@ class Settings(BaseSettings):
     demo_password: SecretStr = SecretStr("")
     desk_push_url: str = ""
     desk_push_secret: SecretStr = SecretStr("")
-    desk_phone: str = "0519-81997327"
+    desk_phone: Annotated[str, Field(pattern=r"^[0-9]+(-[0-9]+)*$")] = "0519-81997327"
     smtp_url: SecretStr = SecretStr("")
-    redial: Annotated[RedialRules, NoDecode] = RedialRules()
+    redial: Annotated[RedialRules, NoDecode] = _REDIAL
     ring_time: Annotated[float, Field(ge=5, le=120)] = 30
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
     max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] = 30
@@ -120,16 +124,20 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if self.registry_url and self.registry_csv:
-            raise ValueError("registry_url and registry_csv exclude each other: keep one")
+            raise ValueError("MOVECAR_REGISTRY_URL and MOVECAR_REGISTRY_CSV exclude each other: keep one")
         if self.pbx == "asterisk" and not (self.ami_port and self.ami_user and self._given(self.ami_secret)):
-            raise ValueError("pbx=asterisk needs ami_port, ami_user and ami_secret")
+            raise ValueError(
+                "MOVECAR_PBX: asterisk needs MOVECAR_AMI_PORT, MOVECAR_AMI_USER, MOVECAR_AMI_SECRET"
+            )
         if self.desk_push_url and not self._given(self.desk_push_secret):
-            raise ValueError("desk_push_url needs desk_push_secret: items are signed with it")
+            raise ValueError(
+                "MOVECAR_DESK_PUSH_SECRET: required with MOVECAR_DESK_PUSH_URL, to sign the items"
+            )
         key = self.secret_key.get_secret_value()
         if key and len(key.encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"secret_key must be at least {MIN_SECRET_BYTES} bytes")
+            raise ValueError(f"MOVECAR_SECRET_KEY: must be at least {MIN_SECRET_BYTES} bytes")
         if not key and not self.embedded:
-            raise ValueError("secret_key is required with a database of your own")
+            raise ValueError("MOVECAR_SECRET_KEY: required with a database of your own")
         return self
 
     @staticmethod
@@ -160,13 +168,20 @@ class Settings(BaseSettings):
             return given
         path = self.data_dir / "secret_key"
         self.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text().strip()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-        return path.read_text().strip()
+        if not path.exists():
+            # Whole or not at all: a process beside this one, or after a crash, must not find half a key.
+            draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(48))
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)
+            draft.unlink()
+        found = path.read_text().strip()
+        if len(found.encode()) < MIN_SECRET_BYTES:
+            raise SettingsError(f"{PREFIX}SECRET_KEY: {path} must hold at least {MIN_SECRET_BYTES} bytes")
+        return found
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -176,6 +191,9 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         lines = []
         for item in error.errors():
-            name = PREFIX + "_".join(str(part) for part in item["loc"]).upper() if item["loc"] else "settings"
-            lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+            message = item["msg"].removeprefix("Value error, ")
+            if item["loc"]:  # else the message itself says which settings do not fit together
+                name, *inner = (str(part) for part in item["loc"])
+                message = ": ".join([PREFIX + name.upper(), *filter(None, [".".join(inner)]), message])
+            lines.append(message)
         raise SettingsError("\n".join(lines)) from None

@@ -24,7 +24,9 @@ class Tasks:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Keep `work` running under this name."""
+        """Keep `work` running under this name. Raises ValueError when the name is taken."""
+        if name in self._running:
+            raise ValueError(f"a task named {name} is running")
         self._running[name] = asyncio.create_task(self._keep(name, work), name=name)
 
     async def _keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:

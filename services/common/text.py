@@ -9,6 +9,7 @@ _FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Controls (CR, LF, NUL, U+0085 …), invisible format marks, surrogates, private use, line separators."""
 
 _METACHARACTERS = frozenset(",&|;\"'`\\<>{}")
+_OPENINGS = ("$(", "$[")  # of dialplan and shell expressions; a price in $ is text
 """Separators and quotes of AMI variables, dialplan expressions, shells and mark-up."""
 
 
@@ -28,18 +29,26 @@ def clean(text: str) -> str:
     """Return `text` trimmed.
 
     Raises UnsafeText naming the code point when a control character, an invisible mark, a quote or one of
-    ``, & | ; $ { }`` is in it: such text has no honest use in a place name or a note, and every system
-    behind us (AMI, dialplan, spreadsheets) reads one of them as an instruction. The full-width forms ，；
-    of Chinese writing pass.
+    ``, & | ; < > { } $( $[`` is in it: such text has no honest use in a place name or a note, and every
+    system behind us (AMI, dialplan, spreadsheets) reads one of them as an instruction. The full-width forms
+    ，；of Chinese writing pass.
     """
     bad = forbidden_character(text)
-    if bad is None and "${" not in text and "$(" not in text and "$[" not in text:
+    if bad is None and not any(opening in text for opening in _OPENINGS):
         return text.strip()
     code = f"U+{ord(bad):04X}" if bad is not None else "$"
     raise UnsafeText(f"不能包含字符 {code}，请改用中文标点")
 
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean)]
+def _filled(text: str) -> str:
+    if not text:
+        raise ValueError("不能为空")
+    return text
+
+
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_filled)
+]
 """One line of required text, at most 200 characters, e.g. a place."""
 
 Note = Annotated[str, StringConstraints(max_length=1000), AfterValidator(clean)]

@@ -106,7 +106,7 @@ class Tokens:
             raise _unauthenticated()
         if by_cookie and request.method not in _SAFE_METHODS:
             sent = request.headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(sent.encode(), self.csrf(principal).encode()):
+            if not hmac.compare_digest(sent.encode(errors="replace"), self.csrf(principal).encode()):
                 raise Problem(403, "csrf_failed", "页面已过期，请刷新后重试")
         return principal
 
