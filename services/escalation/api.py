@@ -13,6 +13,7 @@ from services.common.http.auth import Role, Tokens
 from services.common.http.endpoint import Answer, Body, Call, Endpoint
 from services.common.http.paging import Cursor, Limit, read_cursor, write_cursor
 from services.common.http.problems import Problem, invalid, not_found
+from services.common.metrics import STREAM_READERS
 from services.escalation.documents import (
     Acknowledge,
     Dispose,
@@ -130,7 +131,8 @@ class EscalationApi:
     async def feed(self, call: Call[Any, FeedQuery]) -> web.Response:
         query = call.query
         await self._check(query.after, "after")
-        items = await self._tail.after(query.after, query.limit, query.wait)
+        with STREAM_READERS.labels("feed_poll").track_inprogress():
+            items = await self._tail.after(query.after, query.limit, query.wait)
         self._tokens.authenticate(call.request)  # the session may have ended while we waited
         after = items[-1].seq if items else query.after
         body = b'{"items":[' + b",".join(item.body for item in items) + b'],"next":%d}' % after

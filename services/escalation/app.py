@@ -33,4 +33,5 @@ def build(kernel: Kernel) -> Service:
         handlers=Handlers(escalations, sessions).table,
         tasks=tasks,
         start=sessions.start,
+        drain=tail.close,
     )

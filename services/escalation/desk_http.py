@@ -28,7 +28,8 @@ def sign(secret: str, timestamp: str, body: bytes) -> str:
 class DeskHttp:
     """A client of the push target. It follows no redirect: items go to the set address or nowhere."""
 
-    def __init__(self, url: str, secret: str, clock: Clock) -> None:
+    def __init__(self, url: str, secret: str, clock: Clock, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._timeout = timeout
         self._url = url
         self._secret = secret
         self._clock = clock
@@ -39,7 +40,7 @@ class DeskHttp:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, connect=_CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=self._timeout, connect=_CONNECT_SECONDS),
             auto_decompress=False,
         )
 

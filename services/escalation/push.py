@@ -38,7 +38,7 @@ PUSH_FAILURES = Gauge("movecar_push_failures_in_a_row", "Failed tries since the 
 PUSH_DEAD = Gauge("movecar_push_target_dead", "1 while the desk's system is taken to be away")
 
 PUSH_POLICY = AsyncRetrying(
-    stop=stop_never, wait=wait_exponential_jitter(initial=0.5, max=30.0, jitter=0.5), reraise=True
+    stop=stop_never, wait=wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5), reraise=True
 )
 """How long an untaken item waits before its next try: 0.5 s doubling to 30 s, for ever. The waits are kept in
 the item's row, not in a task, so that they survive a restart."""
@@ -122,7 +122,8 @@ class Pusher:
                     for item, tries in await self._claim(_CONCURRENCY - len(self._sending)):
                         self._send(http, item, tries)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS)
+                        async with asyncio.timeout(_POLL_SECONDS):
+                            await self._woken.wait()
             finally:
                 for task in self._sending:
                     task.cancel()

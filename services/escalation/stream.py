@@ -45,7 +45,7 @@ class FeedStream:
         return response
 
     async def _send(self, request: web.Request, response: EventSourceResponse, after: int) -> None:
-        while response.is_connected():
+        while response.is_connected() and not self._tail.closed:
             items = await self._tail.after(after, _BATCH, _PING_SECONDS)
             self._tokens.authenticate(request)
             for item in items:

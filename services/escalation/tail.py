@@ -49,6 +49,7 @@ class Tail:
         self._begun = 0
         self._ended = 0
         self._error: Exception | None = None
+        self.closed = False
 
     def wake(self) -> None:
         """Look for new items now: something was committed in this process."""
@@ -65,7 +66,8 @@ class Tail:
                     log.warning("feed_unread", error=repr(error))
                     await self._clock.sleep(_OUTAGE_WAIT_SECONDS)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), _POLL_SECONDS if self._waiting else None)
+                async with asyncio.timeout(_POLL_SECONDS if self._waiting else None):
+                    await self._woken.wait()
 
     async def refresh(self) -> int:
         """Know every item committed before this call; return the newest number, 0 when there is none.
@@ -103,7 +105,7 @@ class Tail:
         if self._seen <= seq and wait > 0:
             with self._waiter(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    while self._seen <= seq:
+                    while self._seen <= seq and not self.closed:
                         await self._advanced.wait()
         if seq >= self._seen:
             return []
@@ -115,6 +117,11 @@ class Tail:
                 break
             found.append(item)
         return found[: -limit - 1 : -1]
+
+    async def close(self) -> None:
+        """Let everybody who waits go, and nobody wait any more."""
+        self.closed = True
+        self._advanced.set()
 
     @property
     def _seen(self) -> int:
