@@ -1,0 +1,74 @@
+"""Thousands of requests made from the OpenAPI document, good and bad: no 5xx, no undocumented answer."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.support.cases import open_until
+from tests.support.program import Program, program
+from tests.support.running import PASSWORD, Client
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Program]:
+    async with program(tmp_path_factory.mktemp("openapi")) as child:
+        await child.ready()
+        yield child
+
+
+async def attack(child: Program, *options: str) -> str:
+    """Run schemathesis and return its report. Raises AssertionError when it found something."""
+    process = await asyncio.create_subprocess_exec(
+        SCHEMATHESIS,
+        "run",
+        f"http://{child.address}/api/v1/openapi.json",
+        "--checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
+        "--phases=examples,coverage,fuzzing",
+        "--warnings=off",
+        "--continue-on-failure",
+        "--seed=114",
+        "--request-timeout=70",
+        *options,
+        cwd=child.directory,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    report, _ = await process.communicate()
+    text = report.decode()
+    assert process.returncode == 0, text
+    assert "No issues found" in text
+    return text
+
+
+@pytest.mark.parametrize("username", ["op1", "desk1", "aud1"])
+async def test_no_request_of_a_role_makes_a_5xx_or_an_undocumented_answer(
+    running: Program, username: str
+) -> None:
+    async with Client(running.address) as client:
+        await client.log_in(username)
+        token = client.http.headers["Authorization"]
+    # With something in the feed a long poll from its beginning answers at once.
+    async with Client(running.address) as operator:
+        await open_until(await operator.log_in("op1"), "苏D10005", "escalated")
+    # The streams never end, and logging out would end the session that is used here.
+    await attack(
+        running,
+        f"--header=Authorization: {token}",
+        "--exclude-path-regex=/events$|/stream$|/sessions",
+        "--max-examples=20",
+    )
+
+
+async def test_no_visitor_makes_a_5xx(running: Program) -> None:
+    # A password check costs a tenth of a second by design: fewer examples.
+    await attack(running, "--include-path-regex=/sessions", "--max-examples=5")
+    async with Client(running.address) as client:
+        await client.log_in("op1", PASSWORD)
