@@ -10,7 +10,7 @@ A lookup sees the one active generation. A crash in a load leaves the active one
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Table, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -89,8 +89,7 @@ async def store(db: Database, generation: int, rows: Sequence[SealedRow], now: d
 
 
 def _insertion(generation: int, rows: Sequence[SealedRow]) -> tuple[Any, list[dict[str, Any]]]:
-    table = RegistryVehicle.__table__
-    assert isinstance(table, Table)  # noqa: S101 -- a declarative class always has one; mypy cannot know
+    table = cast(Table, RegistryVehicle.__table__)
     return insert(table), [
         {
             "generation_id": generation,

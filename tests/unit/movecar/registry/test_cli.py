@@ -55,7 +55,7 @@ def test_wrong_settings_are_named(
 ) -> None:
     result = run(tmp_path / "registry.csv", environment | {"MOVECAR_SECRET_KEY": "short"}, monkeypatch)
     assert result.exit_code == 2
-    assert "secret_key" in result.output
+    assert "secret_key" in result.output.lower()
 
 
 def test_a_database_that_is_away_is_told_from_a_defect(
