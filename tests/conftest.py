@@ -3,7 +3,7 @@
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,8 +11,22 @@ import pytest
 from deploy.asterisk.prompts import Voice, prompt_directory
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
+from deploy.stack.packages import PartMissingError
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import DATABASES, Redis
+from deploy.stack.test_run import in_ci
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """A part that cannot be had is a skip for a person and a failure in CI."""
+    try:
+        return (yield)
+    except PartMissingError as missing:
+        if in_ci():
+            raise
+        pytest.skip(str(missing))
+
 
 _database_numbers = itertools.count(1)
 

@@ -20,7 +20,6 @@
 The last digit decides for every number that is not listed in full.
 """
 
-import os
 from pathlib import Path
 
 from deploy.stack import packages
@@ -48,9 +47,8 @@ class Owners:
         self._media_port = free_port(4)
         self._press_after = press_after
         self._trace = trace
-        self._program = packages.sipp()
+        self._program = packages.sipp_for_keypresses()
         self._pcaps = packages.sipp_pcaps()
-        _must_send_raw(self._program)
         self._child: Child | None = None
 
     @property
@@ -82,10 +80,10 @@ class Owners:
     def spawn(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         scenario = self.directory / "owners.xml"
-        scenario.write_text(_SCENARIO.read_text("utf-8").replace("PCAPS", str(self._pcaps)), "utf-8")
+        text = _SCENARIO.read_text("utf-8").replace("PCAPS", str(self._pcaps))
+        scenario.write_text(text.replace("PRESS_AFTER", str(round(self._press_after * 1000))), "utf-8")
         command = [str(self._program), "-sf", str(scenario), "-i", LOOPBACK, "-p", str(self.port), "-nostdin"]
         command += ["-mi", LOOPBACK, "-mp", str(self._media_port)]
-        command += ["-set", "press_after", str(round(self._press_after * 1000))]
         if self._trace:
             command += ["-trace_msg", "-message_file", str(self.trace), "-message_overwrite", "false"]
         self._child = Child(
@@ -108,13 +106,3 @@ class Owners:
     def kill(self) -> None:
         """SIGKILL: the trunk goes dead."""
         self.child.kill()
-
-
-def _must_send_raw(program: Path) -> None:
-    if os.geteuid() == 0:
-        return
-    try:
-        os.getxattr(program, "security.capability")
-    except OSError as error:
-        remedy = f"run as root, or `sudo setcap cap_net_raw+ep {program}` once"
-        raise packages.PartMissingError("SIPp keypresses", remedy) from error

@@ -30,6 +30,19 @@ def sipp() -> Path:
     return _require("SIPp", lambda: _which("sipp"), ["sip-tester"])
 
 
+def sipp_for_keypresses() -> Path:
+    """SIPp that may send keypresses, which takes a raw socket."""
+    program = sipp()
+    sipp_pcaps()
+    if os.geteuid() != 0:
+        try:
+            os.getxattr(program, "security.capability")
+        except OSError as error:
+            remedy = f"run as root, or `sudo setcap cap_net_raw+ep {program}` once"
+            raise PartMissingError("SIPp's right to send keypresses", remedy) from error
+    return program
+
+
 def sipp_pcaps() -> Path:
     """Directory of the RFC 4733 keypress captures that the SIPp package brings."""
 

@@ -1,0 +1,238 @@
+"""The production shape on one machine: PostgreSQL, Redis, Asterisk and the three services, as processes."""
+
+import asyncio
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Self, TypeVar
+
+from deploy.asterisk.prompts import Voice, prompt_directory
+from deploy.stack.asterisk import Asterisk
+from deploy.stack.child import PartFailedError
+from deploy.stack.owners import Owners
+from deploy.stack.ports import LOOPBACK, free_port
+from deploy.stack.postgres import Postgres
+from deploy.stack.redis import Redis
+from deploy.stack.service import ServiceProcess, migrate
+from deploy.stack.supervisor import Part, Supervisor
+
+_P = TypeVar("_P", bound=Part)
+_STARTED = ("postgres", "redis", "owners", "asterisk")
+_STOPPED = ("movecar", "outbound", "escalation", "asterisk", "owners", "redis", "postgres")
+
+
+def _free_address() -> str:
+    return f"{LOOPBACK}:{free_port()}"
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What a stack is made of. Addresses are HOST:PORT; free ports unless given.
+
+    trunk_uri: where calls go; None: to SIPp owners of its own, on `owners_port` if given.
+    environment: further settings of the services, with their prefix. durable=False: faster, for tests.
+    """
+
+    directory: Path
+    listen: str = field(default_factory=_free_address)
+    outbound_listen: str = field(default_factory=_free_address)
+    escalation_listen: str = field(default_factory=_free_address)
+    trunk_uri: str | None = None
+    owners_port: int | None = None
+    press_after: float = 3.0
+    key_wait: int = 6
+    voice: Voice = field(default_factory=Voice)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    durable: bool = True
+
+
+class Stack:
+    """A whole installation, below `plan.directory`. Its database and keys survive a restart.
+
+    As an async context manager it is started and stopped with the block. Parts are named `postgres`, `redis`,
+    `asterisk`, `owners` (unless calls go elsewhere), `movecar`, `outbound`, `escalation`.
+    """
+
+    def __init__(self, plan: StackPlan, report: Callable[[str], None] = lambda line: None) -> None:
+        self.plan = plan
+        self._report = report
+        self._parts: dict[str, Part] = {}
+        self._supervisor = Supervisor(report)
+        self._lock: IO[str] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the API and the console are."""
+        return f"http://{self.plan.listen}"
+
+    @property
+    def logs(self) -> Path:
+        return self.plan.directory.absolute() / "logs"
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts, in no particular order."""
+        return list(self._parts)
+
+    def part(self, name: str) -> Part:
+        """Raises KeyError when the stack has no such part."""
+        return self._parts[name]
+
+    @property
+    def postgres(self) -> Postgres:
+        return self._known("postgres", Postgres)
+
+    @property
+    def redis(self) -> Redis:
+        return self._known("redis", Redis)
+
+    @property
+    def asterisk(self) -> Asterisk:
+        return self._known("asterisk", Asterisk)
+
+    @property
+    def owners(self) -> Owners:
+        return self._known("owners", Owners)
+
+    @property
+    def trunk_uri(self) -> str:
+        return self.plan.trunk_uri or self.owners.uri
+
+    def service(self, name: str) -> ServiceProcess:
+        """`movecar`, `outbound` or `escalation`."""
+        return self._known(name, ServiceProcess)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start everything and return when a call can be placed; stops what had started when that fails.
+
+        Raises PartMissingError, PartFailedError.
+        """
+        self._take_directory()
+        try:
+            await asyncio.to_thread(self._make_servers)
+            await self._bring_up([name for name in _STARTED if name in self._parts])
+            await asyncio.to_thread(self.postgres.ensure_database)
+            environment = self._environment()
+            await asyncio.to_thread(migrate, environment, self.logs / "migrate.log")
+            self._make_services(environment)
+            await self._bring_up(["escalation", "outbound", "movecar"])
+        except BaseException:
+            await self.stop()
+            raise
+        for name, part in self._parts.items():
+            self._supervisor.watch(name, part)
+
+    async def stop(self) -> None:
+        """Stop everything that runs, callers before what they call."""
+        await self._supervisor.close()
+        for name in _STOPPED:
+            if name in self._parts:
+                await asyncio.to_thread(self._parts[name].stop)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def kill(self, name: str) -> None:
+        """SIGKILL a part as a crash would; it is started again after a short pause."""
+        self.part(name).kill()
+
+    async def take_down(self, name: str) -> None:
+        """SIGKILL a part and leave it down until `bring_up`."""
+        await self._supervisor.leave(name)
+        await asyncio.to_thread(self.part(name).kill)
+
+    async def bring_up(self, name: str) -> None:
+        """Start a part that was taken down and return when it is ready."""
+        await self._bring_up([name])
+        self._supervisor.watch(name, self.part(name))
+
+    async def _bring_up(self, names: list[str]) -> None:
+        for name in names:
+            self._report(f"starting {name} ...")
+            self.part(name).spawn()  # on this thread: children die with the thread that made them
+        await asyncio.gather(*(asyncio.to_thread(self.part(name).wait_ready) for name in names))
+
+    def _known(self, name: str, kind: type[_P]) -> _P:
+        part = self._parts.get(name)
+        if not isinstance(part, kind):
+            raise PartFailedError(f"this stack has no {name}, or was not started")
+        return part
+
+    def _take_directory(self) -> None:
+        directory = self.plan.directory.absolute()
+        for path in (directory, self.logs):
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = (directory / "stack.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            self._lock = None
+            raise PartFailedError(f"a stack is already running in {directory}") from None
+
+    def _make_servers(self) -> None:
+        plan, directory = self.plan, self.plan.directory.absolute()
+        self._parts["postgres"] = Postgres(directory / "postgres", durable=plan.durable)
+        self._parts["redis"] = Redis(directory / "redis")
+        if plan.trunk_uri is None:
+            self._parts["owners"] = Owners(
+                directory / "owners", port=plan.owners_port, press_after=plan.press_after
+            )
+        self._parts["asterisk"] = Asterisk(
+            directory / "asterisk",
+            prompts=prompt_directory(plan.voice),
+            trunk_uri=self.trunk_uri,
+            key_wait=plan.key_wait,
+        )
+
+    def _make_services(self, environment: Mapping[str, str]) -> None:
+        listens = {
+            "escalation": self.plan.escalation_listen,
+            "outbound": self.plan.outbound_listen,
+            "movecar": self.plan.listen,
+        }
+        for name, listen in listens.items():
+            path = "/readyz" if name == "movecar" else "/livez"  # movecar's readiness includes its neighbours
+            log = self.logs / f"{name}.log"
+            self._parts[name] = ServiceProcess(name, listen, environment, log, path)
+
+    def _environment(self) -> dict[str, str]:
+        """Settings of the services; what the stack decides wins over what it was given."""
+        directory, switch = self.plan.directory.absolute(), self.asterisk.settings
+        given = {**os.environ, **self.plan.environment}
+        return given | {
+            "MOVECAR_LISTEN": self.plan.listen,
+            "MOVECAR_OUTBOUND_LISTEN": self.plan.outbound_listen,
+            "MOVECAR_ESCALATION_LISTEN": self.plan.escalation_listen,
+            "MOVECAR_DATABASE_URL": self.postgres.url(),
+            "MOVECAR_REDIS_URL": self.redis.url(),
+            "MOVECAR_DATA_DIR": str(directory),
+            "MOVECAR_SECRET_KEY": given.get("MOVECAR_SECRET_KEY") or kept_secret(directory / "secret_key"),
+            "MOVECAR_PBX": "asterisk",
+            "MOVECAR_AMI_HOST": switch.ami_host,
+            "MOVECAR_AMI_PORT": str(switch.ami_port),
+            "MOVECAR_AMI_USER": switch.ami_user,
+            "MOVECAR_AMI_SECRET": switch.ami_secret,
+            "MOVECAR_TRUNK_URI": self.trunk_uri,
+        }
+
+
+def kept_secret(path: Path, length: int = 48) -> str:
+    """A random secret kept in this file, made when there is none; only its owner can read it."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text("ascii").strip()
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(length))
+    return path.read_text("ascii").strip()
