@@ -65,7 +65,8 @@ class Tail(Generic[ItemT]):
             with contextlib.suppress(TimeoutError):
                 # Without followers nobody waits for another process's items: look less often.
                 pause = _POLL_SECONDS if self._followers else 4 * _POLL_SECONDS
-                await asyncio.wait_for(self._woken.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._woken.wait()
 
     async def newest(self) -> int:
         """Return the newest number there is."""
@@ -82,9 +83,8 @@ class Tail(Generic[ItemT]):
             if wait > 0 and self._seen <= seq:
                 async with self._changed:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(
-                            self._changed.wait_for(lambda: self._seen > seq or self.closed), wait
-                        )
+                        async with asyncio.timeout(wait):
+                            await self._changed.wait_for(lambda: self._seen > seq or self.closed)
         finally:
             self._followers -= 1
         if self._start is None or seq < self._start:

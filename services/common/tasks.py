@@ -1,7 +1,6 @@
 """Background work that must never stop silently."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -14,6 +13,7 @@ log = structlog.get_logger(__name__)
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 _CALM_SECONDS = 60.0
+_ASK_AGAIN_SECONDS = 1.0
 
 
 class Tasks:
@@ -48,9 +48,10 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel every task and wait until each has let go of what it held."""
-        for task in self._running.values():
-            task.cancel()
-        for task in self._running.values():
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        open_tasks = set(self._running.values())
+        while open_tasks:
+            for task in open_tasks:
+                task.cancel()
+            # Again after a while: libraries lose a cancellation (`asyncio.wait_for` itself until 3.12).
+            _, open_tasks = await asyncio.wait(open_tasks, timeout=_ASK_AGAIN_SECONDS)
         self._running.clear()

@@ -121,6 +121,8 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     if endpoint.query is Nothing:
         return []
     schema = endpoint.query.model_json_schema(by_alias=True)
+    if "$defs" in schema:  # a reference would point into a document that is not there
+        raise ValueError(f"{endpoint.path}: query parameters must be plain, {endpoint.query.__name__} nests")
     return [
         {
             "name": name,

@@ -77,6 +77,9 @@ def not_found(what: str) -> Problem:
     return Problem(404, "not_found", f"没有找到{what}")
 
 
+_MAX_ERRORS = 50
+"""A body of nothing but unknown fields must not be answered with a book."""
+
 _MESSAGES = {
     "missing": "必填",
     "extra_forbidden": "未知字段",
@@ -91,6 +94,19 @@ _MESSAGES = {
     "dict_type": "应为 JSON 对象",
     "list_type": "应为列表",
     "string_pattern_mismatch": "格式不正确",
+    "bool_parsing": "应为 true 或 false",
+    "float_parsing": "应为数字",
+    "int_from_float": "应为整数",
+    "int_parsing_size": "数字过大",
+    "finite_number": "应为数字",
+    "string_unicode": "不是有效的文本",
+    "tuple_type": "应为列表",
+    "set_type": "应为列表",
+    "date_type": "应为日期，例如 2026-04-01",
+    "date_parsing": "应为日期，例如 2026-04-01",
+    "date_from_datetime_parsing": "应为日期，例如 2026-04-01",
+    "date_from_datetime_inexact": "应为日期，例如 2026-04-01",
+    "datetime_type": "应为 RFC 3339 时间，例如 2026-04-01T08:00:00+08:00",
     "datetime_parsing": "应为 RFC 3339 时间，例如 2026-04-01T08:00:00+08:00",
     "datetime_from_date_parsing": "应为 RFC 3339 时间，例如 2026-04-01T08:00:00+08:00",
     "timezone_aware": "时间必须带时区，例如 +08:00",
@@ -105,20 +121,28 @@ def _message(item: Any) -> str:
         case "string_too_long":
             return f"最多 {context['max_length']} 个字符"
         case "literal_error" | "enum":
-            return f"应为其中之一：{context['expected']}"
+            return f"应为其中之一：{context['expected'].replace(' or ', ', ')}"
         case "greater_than_equal":
             return f"不能小于 {context['ge']}"
         case "less_than_equal":
             return f"不能大于 {context['le']}"
-        case "value_error":
-            return str(context.get("error", item["msg"]))
-    return str(item["msg"])
+        case "greater_than":
+            return f"应大于 {context['gt']}"
+        case "less_than":
+            return f"应小于 {context['lt']}"
+        case "too_short":
+            return f"至少 {context['min_length']} 项"
+        case "too_long":
+            return f"最多 {context['max_length']} 项"
+        case "value_error":  # raised by a validator of ours, in the user's language
+            return str(context["error"])
+    return "格式不正确"
 
 
 def from_validation(error: ValidationError, *, whole: str = "body") -> Problem:
     """Return the 422 that names every wrong field of a model; `whole` names the input itself."""
     errors = [
         FieldError(field=".".join(str(part) for part in item["loc"]) or whole, message=_message(item))
-        for item in error.errors(include_url=False, include_input=False)
+        for item in error.errors(include_url=False, include_input=False)[:_MAX_ERRORS]
     ]
     return Problem(422, "invalid_request", "请求有误", errors=errors)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from aiohttp import web
+from aiohttp.hdrs import METH_ALL
 
 from services.common.database import is_outage
 from services.common.http.endpoint import MAX_BODY_BYTES
@@ -56,7 +57,8 @@ async def problems_middleware(request: web.Request, handler: Handler) -> web.Str
             response = Problem(
                 500, "internal_error", "系统内部错误", instance=f"urn:uuid:{instance}"
             ).response()
-    HTTP_REQUESTS.labels(request.method, _route(request), str(response.status)).inc()
+    method = request.method if request.method in METH_ALL else "OTHER"
+    HTTP_REQUESTS.labels(method, _route(request), str(response.status)).inc()
     HTTP_SECONDS.labels(_route(request)).observe(time.perf_counter() - started)
     return response
 
@@ -89,7 +91,7 @@ class HttpServer:
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
         port = self._runner.addresses[0][1]
-        return f"{self._host}:{port}"
+        return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
 
     async def close(self) -> None:
         """Stop listening and end open requests."""
