@@ -4,6 +4,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,23 @@ from deploy.stack.test_run import in_ci
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup() -> Generator[None, None, None]:
+    """See _skip_without_part."""
+    with _skip_without_part():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """See _skip_without_part."""
+    with _skip_without_part():
+        return (yield)
+
+
+@contextmanager
+def _skip_without_part() -> Iterator[None]:
     """A part that cannot be had is a skip for a person and a failure in CI."""
     try:
-        return (yield)
+        yield
     except PartMissingError as missing:
         if in_ci():
             raise
