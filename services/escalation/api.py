@@ -11,9 +11,11 @@ from sqlalchemy import select
 from services.common.database import Database
 from services.common.http.auth import Role, Tokens
 from services.common.http.endpoint import Answer, Body, Call, Endpoint
+from services.common.http.live import Frame, LiveStream
 from services.common.http.paging import Cursor, Limit, read_cursor, write_cursor
 from services.common.http.problems import Problem, invalid, not_found
 from services.common.metrics import STREAM_READERS
+from services.common.tail import Tail
 from services.escalation.documents import (
     Acknowledge,
     Dispose,
@@ -22,10 +24,9 @@ from services.escalation.documents import (
     FeedPage,
 )
 from services.escalation.escalations import Escalations, UnknownEscalation
+from services.escalation.feed import Item
 from services.escalation.machine import IllegalTransition, Status
 from services.escalation.models import Escalation
-from services.escalation.stream import FeedStream
-from services.escalation.tail import Tail
 
 DESK: frozenset[Role] = frozenset({"desk"})
 MAX_WAIT_SECONDS = 60.0
@@ -61,7 +62,12 @@ class EscalationApi:
     """Endpoints of the escalation service."""
 
     def __init__(
-        self, database: Database, escalations: Escalations, tail: Tail, stream: FeedStream, tokens: Tokens
+        self,
+        database: Database,
+        escalations: Escalations,
+        tail: Tail[Item],
+        stream: LiveStream[Item],
+        tokens: Tokens,
     ) -> None:
         self._database = database
         self._escalations = escalations
@@ -139,15 +145,10 @@ class EscalationApi:
         return web.Response(body=body, content_type="application/json")
 
     async def follow(self, call: Call[Any, StreamQuery]) -> web.StreamResponse:
-        after, field = call.query.after, "after"
-        last_id = call.request.headers.get("Last-Event-ID", "")
-        if last_id:
-            field = "Last-Event-ID"
-            if not _POSITION.match(last_id):
-                raise invalid(field, "应为之前收到的事件编号")
-            after = int(last_id)
-        await self._check(after, field)
-        return await self._stream.serve(call.request, after)
+        after = await self._stream.start_of(call.request, call.query.after)
+        return await self._stream.serve(
+            call.request, after, lambda item: Frame(item.type, item.body.decode())
+        )
 
     async def _check(self, after: int, field: str) -> None:
         newest = await self._tail.refresh()

@@ -1,6 +1,8 @@
 """Composition root of the escalation service: wires it and starts nothing."""
 
+from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
+from services.common.tail import Tail
 from services.escalation.api import EscalationApi
 from services.escalation.desk_http import DeskHttp
 from services.escalation.escalations import Escalations
@@ -8,8 +10,6 @@ from services.escalation.feed import Feed
 from services.escalation.handlers import Handlers
 from services.escalation.push import Pusher
 from services.escalation.sessions import EndedSessions
-from services.escalation.stream import FeedStream
-from services.escalation.tail import Tail
 
 
 def build(kernel: Kernel) -> Service:
@@ -20,7 +20,7 @@ def build(kernel: Kernel) -> Service:
     feed.on_append(tail.wake)
     escalations = Escalations(feed, kernel.keys, clock)
     sessions = EndedSessions(database, kernel.tokens, clock)
-    api = EscalationApi(database, escalations, tail, FeedStream(tail, kernel.tokens), kernel.tokens)
+    api = EscalationApi(database, escalations, tail, LiveStream("feed", tail, kernel.tokens), kernel.tokens)
     tasks = {"feed": tail.run, "sessions": sessions.refresh}
     if settings.desk_push_url:
         desk = DeskHttp(settings.desk_push_url, settings.desk_push_secret.get_secret_value(), clock)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
-from aiohttp_sse import sse_response
 from pydantic import Field
 from sqlalchemy import func, select
 
@@ -13,9 +12,8 @@ from services.common.database import Database
 from services.common.events import CaseChanged
 from services.common.http.auth import ROLES, Role
 from services.common.http.endpoint import Body, Call, Endpoint, Nothing
-from services.common.http.problems import invalid
+from services.common.http.live import Frame, LiveStream
 from services.common.http.times import rfc3339
-from services.common.metrics import STREAM_READERS
 from services.common.models import OutboxEntry
 from services.common.service import Kernel
 from services.common.tail import Tail
@@ -34,7 +32,7 @@ class Change:
     masked: str
 
 
-_FULL: frozenset[Role] = frozenset({"operator", "supervisor"})
+_FULL: frozenset[Role] = frozenset({"operator", "supervisor", "desk"})
 _EVERY_CASE: frozenset[Role] = frozenset({"operator", "supervisor", "auditor"})
 
 
@@ -45,6 +43,7 @@ class CaseStream:
         self._database: Database = kernel.database
         self._rules = rules
         self.tail: Tail[Change] = Tail(self._read, self._last, kernel.clock)
+        self._live = LiveStream("events", self.tail, kernel.tokens)
         kernel.relay.on_numbered(self.tail.wake)
 
     async def _last(self) -> int:
@@ -55,9 +54,7 @@ class CaseStream:
         async with self._database.reading() as session:
             rows = (
                 await session.execute(
-                    select(
-                        OutboxEntry.position, OutboxEntry.event_id, OutboxEntry.key, OutboxEntry.payload
-                    )
+                    select(OutboxEntry.position, OutboxEntry.event_id, OutboxEntry.key, OutboxEntry.payload)
                     .where(OutboxEntry.position > after, OutboxEntry.type == CaseChanged.TYPE)
                     .order_by(OutboxEntry.position)
                     .limit(limit)
@@ -92,24 +89,14 @@ class CaseStream:
     async def stream(self, call: Call[Nothing, "StreamQuery"]) -> web.StreamResponse:
         """Send changes as server-sent events from `Last-Event-ID` (or `after`, or now) on."""
         role = call.principal.role
-        seq = await self._start(call)
-        async with sse_response(call.request) as response:
-            with STREAM_READERS.labels("events").track_inprogress():
-                async for change in self.tail.follow(seq):
-                    if role in _EVERY_CASE or (role == "desk" and change.escalated):
-                        data = change.full if role in _FULL or role == "desk" else change.masked
-                        await response.send(data, id=str(change.seq), event="case.changed")
-        return response
 
-    async def _start(self, call: Call[Nothing, "StreamQuery"]) -> int:
-        newest = await self.tail.newest()
-        given = call.request.headers.get("Last-Event-ID")
-        if given is None:
-            after: int | None = call.query.after
-            return newest if after is None else _not_future(after, newest, "after")
-        if not given.isascii() or not given.isdigit() or len(given) > 18:  # noqa: PLR2004
-            raise invalid("Last-Event-ID", "应为之前收到的事件编号")
-        return _not_future(int(given), newest, "Last-Event-ID")
+        def frame(change: Change) -> Frame | None:
+            if role in _EVERY_CASE or (role == "desk" and change.escalated):
+                return Frame("case.changed", change.full if role in _FULL else change.masked)
+            return None
+
+        after = await self._live.start_of(call.request, call.query.after)
+        return await self._live.serve(call.request, after, frame)
 
     def endpoint(self) -> Endpoint:
         """Return the endpoint of the stream."""
@@ -129,12 +116,6 @@ class StreamQuery(Body):
     """Where to start when there is no `Last-Event-ID` header (browsers' first connection)."""
 
     after: int | None = Field(default=None, ge=0, le=10**18)
-
-
-def _not_future(seq: int, newest: int, name: str) -> int:
-    if seq > newest:
-        raise invalid(name, "该编号尚未产生")
-    return seq
 
 
 def _item(head: dict[str, object], case_json: str) -> str:

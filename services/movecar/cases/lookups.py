@@ -56,7 +56,8 @@ class Lookups:
             while await self.look_up_waiting():
                 pass
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._opened.wait(), _POLL_SECONDS)
+                async with asyncio.timeout(_POLL_SECONDS):
+                    await self._opened.wait()
 
     async def look_up_waiting(self) -> int:
         """Look up the cases that wait now; return how many."""

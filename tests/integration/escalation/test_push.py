@@ -33,10 +33,10 @@ async def _handle(desk: Desk, escalation_id: str) -> None:
         assert status == 200
 
 
-async def _handled(desk: Desk, count: int) -> list[str]:
-    """Raise, acknowledge and dispose so many escalations; three items each."""
+async def _handled(desk: Desk, count: int, *, before: int = 0) -> list[str]:
+    """Raise, acknowledge and dispose so many escalations; three items each after those there were `before`."""
     ids = [await desk.escalate() for _ in range(count)]
-    await desk.item(count)
+    await desk.item(before + count)
     await asyncio.gather(*(_handle(desk, escalation_id) for escalation_id in ids))
     return ids
 
@@ -123,7 +123,7 @@ async def test_one_refused_escalation_holds_back_its_own_items_only(
     receiver.behave = refuse_the_first
     async with serving(settings_for(sqlite_url, **receiver.settings)) as desk:
         ids.append(await desk.escalate())
-        ids += await _handled(desk, 5)
+        ids += await _handled(desk, 5, before=1)
         await _handle(desk, ids[0])
         await receiver.until_taken(15)
         assert {received.seq for received in receiver.requests if received.escalation == ids[0]} == {1}
@@ -165,7 +165,7 @@ async def test_a_server_that_dies_is_noticed_and_gets_everything_when_it_is_back
         await receiver.until_taken(1)
         await receiver.stop()
         with capture_logs() as logs:
-            ids = await _handled(desk, 10)
+            ids = await _handled(desk, 10, before=1)
             await until(lambda: _shows(desk, "movecar_push_target_dead 1.0"))
             assert await _shows(desk, "movecar_push_failures_in_a_row ")
             (dead,) = [entry for entry in logs if entry["event"] == "push_target_dead"]

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.models import OutboxEntry
 from services.common.service import Kernel
+from services.common.tail import Tail
 from services.escalation.escalations import Escalations
 from services.escalation.feed import Feed
 from services.escalation.machine import IllegalTransition
-from services.escalation.tail import Tail
 from tests.unit.escalation.harness import DETAILS, create_tables, escalated, settings_for
 
 
