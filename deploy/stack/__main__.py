@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deploy.asterisk.prompts import PromptError
 from deploy.asterisk.render import PbxSettingError
@@ -19,6 +18,9 @@ from services.common.settings import PREFIX, Settings
 
 _OURS = ("DATABASE_URL", "REDIS_URL", "PBX", "AMI_HOST", "AMI_PORT", "AMI_USER", "AMI_SECRET")
 
+OWNERS_PORT = 5070
+"""Where the default MOVECAR_TRUNK_URI leads."""
+
 
 def plan(settings: Settings) -> StackPlan:
     """What to run, from the settings that were given; keeps the demo password in the data directory."""
@@ -28,15 +30,14 @@ def plan(settings: Settings) -> StackPlan:
     addresses = {
         name: getattr(settings, name) for name in ("outbound_listen", "escalation_listen") if name in given
     }
-    owners_port = urlsplit(f"//{settings.trunk_uri.partition(':')[2]}").port or 5060
     # Nobody said where calls go: to owners of our own, unless somebody listens there already.
-    own_owners = "trunk_uri" not in given and is_free(owners_port)
+    own_owners = "trunk_uri" not in given and is_free(OWNERS_PORT)
     password = settings.demo_password.get_secret_value() or kept_secret(directory / "demo_password", 9)
     return StackPlan(
         directory=directory,
         listen=settings.listen,
         trunk_uri=None if own_owners else settings.trunk_uri,
-        owners_port=owners_port,
+        owners_port=OWNERS_PORT,
         environment={f"{PREFIX}DEMO_PASSWORD": password},
         **addresses,
     )

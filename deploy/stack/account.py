@@ -6,11 +6,12 @@ directories it needs appear, under their usual paths. Nothing is mounted outside
 vanishes with the server's last process, even one killed with SIGKILL.
 """
 
+import functools
 import os
 import pwd
 import shlex
-import shutil
 import stat
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,10 @@ def unprivileged(*names: str) -> Account:
 
 def myself() -> Account:
     """The user this process runs as, for what an unprivileged one cannot do."""
-    return _account(pwd.getpwuid(os.geteuid()))
+    try:
+        return _account(pwd.getpwuid(os.geteuid()))
+    except KeyError:  # a container may run under a number without a name
+        return Account(str(os.geteuid()), os.geteuid(), os.getegid())
 
 
 def as_account(argv: Sequence[str], account: Account, needs: Sequence[Path], orphan_signal: str) -> list[str]:
@@ -75,10 +79,26 @@ def as_account(argv: Sequence[str], account: Account, needs: Sequence[Path], orp
     )
     if not script:
         return command
-    if shutil.which("unshare") is None:
-        raise NotReachableError(f"{account.name} cannot reach {needs[0]}; move it out of a private directory")
+    if not _may_unshare():
+        hidden = ", ".join(str(need) for need in needs if _walls(need, account))
+        raise NotReachableError(
+            f"user {account.name} cannot reach {hidden}, and this machine forbids private mounts: "
+            "set MOVECAR_DATA_DIR and XDG_CACHE_HOME to directories that every user may enter"
+        )
     private = ["unshare", "--mount", "--propagation", "private", "--"]
     return [*private, "sh", "-ec", script + 'exec "$@"', "sh", *command]
+
+
+@functools.cache
+def _may_unshare() -> bool:
+    """Whether private mounts can be made: not in a container without CAP_SYS_ADMIN."""
+    try:
+        run = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "true"], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        return False
+    return run.returncode == 0
 
 
 def _account(entry: pwd.struct_passwd) -> Account:

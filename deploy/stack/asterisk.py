@@ -1,4 +1,7 @@
-"""An Asterisk of our own: own configuration, ports, spool, log and AstDB, on 127.0.0.1 only."""
+"""An Asterisk of our own: own configuration, ports, spool, log and AstDB.
+
+The manager interface is on 127.0.0.1; SIP and speech are on the address that leads to the trunk.
+"""
 
 import os
 import secrets
@@ -12,7 +15,7 @@ from deploy.stack.account import unprivileged
 from deploy.stack.ami_probe import AmiError, AmiProbe
 from deploy.stack.asterisk_program import asterisk_program
 from deploy.stack.child import Child, PartFailedError
-from deploy.stack.ports import free_port
+from deploy.stack.ports import address_towards, free_port
 
 RTP_PORTS = 1000
 """Ports for speech; a call takes two."""
@@ -41,6 +44,7 @@ class Asterisk:
             rtp_first=rtp,
             rtp_last=rtp + RTP_PORTS - 1,
             trunk_uri=trunk_uri,
+            sip_host=_own_address(trunk_uri),
         )
         self.settings = replace(defaults, **settings)  # type: ignore[arg-type] # checked by PbxSettings
         self._child: Child | None = None
@@ -151,3 +155,10 @@ class Asterisk:
                 ) from error
             return False
         return True
+
+
+def _own_address(trunk_uri: str) -> str:
+    try:
+        return address_towards(trunk_uri)
+    except OSError as error:
+        raise PartFailedError(f"the trunk {trunk_uri} cannot be reached: {error}") from error

@@ -18,7 +18,7 @@ def free_port(count: int = 1) -> int:
     """
     with _lock:
         for _ in range(1000):
-            first = random.randrange(_RANGE.start, _RANGE.stop - count, 2)  # noqa: S311 - no secret
+            first = random.randrange(_RANGE.start, _RANGE.stop - count, 2)  # noqa: S311  # nosec B311 - not a secret
             wanted = range(first, first + count)
             if _given.isdisjoint(wanted) and all(is_free(port) for port in wanted):
                 _given.update(wanted)
@@ -35,3 +35,14 @@ def is_free(port: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+def address_towards(uri: str) -> str:
+    """This machine's own address on the way to the host of a SIP URI; 127.0.0.1 when that is this machine.
+
+    Raises OSError when the host is unknown or out of reach.
+    """
+    host = uri.partition(":")[2].partition(";")[0].partition(":")[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))  # sends nothing: it only asks the kernel for a route
+        return str(probe.getsockname()[0])

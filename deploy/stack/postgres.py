@@ -93,7 +93,7 @@ class Postgres:
 
     def ensure_database(self, name: str = "movecar") -> None:
         """Create the database unless it exists."""
-        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608 - a name of ours
+        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"  # noqa: S608  # nosec B608 - a name of ours
         if not self._must(self._client("psql", "-XAt", "-d", "postgres", "-c", query)).strip():
             self.create_database(name)
 

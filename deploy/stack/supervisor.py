@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from deploy.stack.child import Child, PartFailedError
+from deploy.stack.child import Child
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -61,8 +61,8 @@ class Supervisor:
             try:
                 part.spawn()
                 await asyncio.to_thread(part.wait_ready)
-            except PartFailedError as error:
-                self._report(str(error))
+            except Exception as error:  # a full disk, say: whatever it is, trying again is the only cure here
+                self._report(f"{name}: {error}")
             else:
                 self._report(f"{name} runs again")
 

@@ -39,6 +39,7 @@ WRONG: list[tuple[str, Any]] = [
     ("trunk_uri", "sip:0519110@example.cn"),  # a user part would be called instead of the owner
     ("trunk_uri", "sip:127.0.0.1:5070\ncontact=sip:elsewhere"),
     ("trunk_uri", "tel:110"),
+    ("trunk_uri", "sip:127.0.0.1;transport=tcp"),  # only UDP is configured
     ("caller_id", "0519110>"),
     ("caller_id", ""),
     ("rtp_first", 10_200),
