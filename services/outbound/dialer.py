@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Select, select, update
+from sqlalchemy import bindparam, select, update
 
 from services.common.bus import emit
 from services.common.clock import Clock
@@ -20,6 +20,7 @@ from services.outbound.callees import context, digits_to_dial
 from services.outbound.journal import Journal
 from services.outbound.ledger import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, padded, record_of
 from services.outbound.lines import Lines
+from services.outbound.pace import Pace
 from services.outbound.pbx import Call, Pbx
 from services.outbound.prompts import UnspeakablePlateError, speak
 from services.outbound.script import CallScript
@@ -27,10 +28,31 @@ from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)
 
-_PACE_SECONDS: Final = 0.02
 _LOOK_SECONDS: Final = 5.0
 """How often the queue is looked at unasked, for what an instance that died left in it."""
 _OUTAGE_SECONDS: Final = 0.5
+
+
+_NEXT_IN_QUEUE: Final = (
+    select(*RECORD_COLUMNS, CONTACTS.c.plate_sealed, CONTACTS.c.numbers_sealed)
+    .join_from(ATTEMPTS, CONTACTS)
+    .where(ATTEMPTS.c.state == "queued")
+    .order_by(ATTEMPTS.c.due_at)
+    .limit(bindparam("lines"))
+    .with_for_update(of=ATTEMPTS, skip_locked=True)
+)
+_CLAIM: Final = (
+    update(ATTEMPTS)
+    .where(
+        ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)), ATTEMPTS.c.state.in_(origins(Trigger.CLAIMED))
+    )
+    .values(
+        state="dialing",
+        version=ATTEMPTS.c.version + 1,
+        claimed_by=bindparam("instance"),
+        dialed_at=bindparam("now"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +89,7 @@ class Dialer:
         self._script = script
         self._instance = instance
         self._ring_seconds = ring_seconds
+        self._pace = Pace()
         self._look_at: datetime = clock.now()
         self._placing: set[asyncio.Task[None]] = set()
 
@@ -78,9 +101,8 @@ class Dialer:
                 if self._lines.queue_grew or self._clock.now() >= self._look_at:
                     await self._dial_due()
                 wait = (self._look_at - self._clock.now()).total_seconds()
-            # Requests that come close together share a claim.
-            await asyncio.sleep(_PACE_SECONDS)
             await signalled(self._lines.changed, self._clock, wait)
+            await self._pace.wait()
 
     async def _dial_due(self) -> None:
         self._lines.queue_grew = False
@@ -92,6 +114,7 @@ class Dialer:
             log.warning("dialer_waits", error=repr(error))
             self._look_at = self._clock.now() + timedelta(seconds=_OUTAGE_SECONDS)
             return
+        self._pace.begin(len(claimed))
         for call in claimed:
             self._place(call)
 
@@ -99,24 +122,19 @@ class Dialer:
         """Take up to `limit` due attempts; return them, committed, and when to look at the queue again."""
         now = self._clock.now()
         async with self._database.transaction() as session:
-            rows = (await session.execute(_next_in_queue(limit))).all()
+            rows = (await session.execute(_NEXT_IN_QUEUE, {"lines": limit})).all()
             due = [row for row in rows if row.due_at <= now]
             claimed = [_claimed(row) for row in due]
             if claimed:
                 for call in claimed:
                     call.record.claim(self._instance, now)
                 taken = await session.execute(
-                    update(ATTEMPTS)
-                    .where(
-                        ATTEMPTS.c.id.in_(padded(call.record.id for call in claimed)),
-                        ATTEMPTS.c.state.in_(origins(Trigger.CLAIMED)),
-                    )
-                    .values(
-                        state="dialing",
-                        version=ATTEMPTS.c.version + 1,
-                        claimed_by=self._instance,
-                        dialed_at=now,
-                    )
+                    _CLAIM,
+                    {
+                        "ids": padded(call.record.id for call in claimed),
+                        "instance": self._instance,
+                        "now": now,
+                    },
                 )
                 if rows_changed(taken) != len(claimed):
                     raise StaleRecord
@@ -169,17 +187,6 @@ class Dialer:
         for task in placing:
             task.cancel()
         await asyncio.gather(*placing, return_exceptions=True)
-
-
-def _next_in_queue(limit: int) -> Select[Any]:
-    return (
-        select(*RECORD_COLUMNS, CONTACTS.c.plate_sealed, CONTACTS.c.numbers_sealed)
-        .join_from(ATTEMPTS, CONTACTS)
-        .where(ATTEMPTS.c.state == "queued")
-        .order_by(ATTEMPTS.c.due_at)
-        .limit(limit)
-        .with_for_update(of=ATTEMPTS, skip_locked=True)
-    )
 
 
 def _claimed(row: Any) -> Claimed:

@@ -36,15 +36,19 @@ class Follower:
         if not self._adopted:
             await self._recovery.adopt()
             self._adopted = True
-        async for notice in self._pbx.stream():
-            match notice:
-                case Connected():
-                    self._recovery.connected()
-                case Disconnected(reason=reason):
-                    self._recovery.disconnected(reason)
-                case tuple():
-                    self.take(notice)
-            CALLS_UP.set(len(self._lines))
+        try:
+            async for notice in self._pbx.stream():
+                match notice:
+                    case Connected():
+                        self._recovery.connected()
+                    case Disconnected(reason=reason):
+                        self._recovery.disconnected(reason)
+                    case tuple():
+                        self.take(notice)
+                CALLS_UP.set(len(self._lines))
+        except Exception:
+            self._recovery.missed()
+            raise
 
     def take(self, events: Iterable[CallEvent]) -> None:
         """Pass on what happened to our calls."""

@@ -4,24 +4,29 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from sqlalchemy import Insert, select, update
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Handler, emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import insert_ignoring_duplicates, rows_changed
+from services.common.database import rows_changed
 from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
 from services.common.ids import new_id
 from services.outbound.attempts import AttemptRecord, Trigger, origins
 from services.outbound.callees import callable_ones, context
-from services.outbound.ledger import ATTEMPTS, CONTACTS, RECORD_COLUMNS, new_row, record_of
+from services.outbound.ledger import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
 from services.outbound.prompts import UnspeakablePlateError, speak
 
 log = structlog.get_logger(__name__)
 
 _WAKES = "outbound_wakes_dialer"
+_NEW_CONTACT: dict[str, Insert] = {
+    "postgresql": postgresql.insert(CONTACTS).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(CONTACTS).on_conflict_do_nothing(),
+}
 
 
 class Handlers:
@@ -41,23 +46,18 @@ class Handlers:
         now = self._clock.now()
         callees = callable_ones(self._keys, event.contact_id, event.numbers_sealed, self._own)
         outcome = self._hopeless(event, callees.indexes)
-        stored = await session.execute(
-            insert_ignoring_duplicates(
-                session,
-                CONTACTS,
-                {
-                    "id": event.contact_id,
-                    "case_id": event.case_id,
-                    "plate_sealed": event.plate_sealed,
-                    "numbers_sealed": callees.sealed,
-                    "callees": callees.indexes,
-                    "outcome": outcome,
-                    "requested_at": event.occurred_at,
-                    "concluded_at": now if outcome else None,
-                },
-            )
+        stored = await _store(
+            session,
+            id=event.contact_id,
+            case_id=event.case_id,
+            plate_sealed=event.plate_sealed,
+            numbers_sealed=callees.sealed,
+            callees=callees.indexes,
+            outcome=outcome,
+            requested_at=event.occurred_at,
+            concluded_at=now if outcome else None,
         )
-        if not rows_changed(stored):
+        if not stored:
             return  # asked for before, or withdrawn before it was asked for
         if outcome:
             concluded = ContactConcluded(
@@ -76,7 +76,7 @@ class Handlers:
             due_at=now,
         )
         # Not told to the others: `dialing` follows as soon as a line is free.
-        await session.execute(insert(ATTEMPTS).values(new_row(first, callees.indexes[0])))
+        await session.execute(NEW_ATTEMPTS, [new_row(first, callees.indexes[0])])
         self._wake_after_commit(session)
 
     def _hopeless(self, event: ContactRequested, callees: list[str]) -> ContactOutcome | None:
@@ -95,22 +95,19 @@ class Handlers:
             sqlalchemy_event.listen(session.sync_session, "after_commit", lambda _: self._wake(), once=True)
 
     async def on_contact_withdrawn(self, session: AsyncSession, event: ContactWithdrawn) -> None:
-        """Cancel what is queued: it ends without an outcome, as nobody was rung. A call that is up goes on."""
+        """Cancel what is queued: it ends without an outcome, as nobody was rung. A live call goes on."""
         now = self._clock.now()
         # A request that is still to come (it was set aside, and is replayed later) finds itself withdrawn.
-        await session.execute(
-            insert_ignoring_duplicates(
-                session,
-                CONTACTS,
-                {
-                    "id": event.contact_id,
-                    "case_id": event.case_id,
-                    "plate_sealed": "",
-                    "numbers_sealed": [],
-                    "callees": [],
-                    "requested_at": now,
-                },
-            )
+        await _store(
+            session,
+            id=event.contact_id,
+            case_id=event.case_id,
+            plate_sealed="",
+            numbers_sealed=[],
+            callees=[],
+            outcome=None,
+            requested_at=now,
+            concluded_at=None,
         )
         # The contact's row first: who is writing a further attempt holds it, and we see that attempt then.
         await session.execute(
@@ -142,3 +139,9 @@ class Handlers:
             ContactWithdrawn: self.on_contact_withdrawn,
         }
         return handlers
+
+
+async def _store(session: AsyncSession, **contact: Any) -> bool:
+    """Store a contact; False when it is there already."""
+    stored = await session.execute(_NEW_CONTACT[session.get_bind().dialect.name], contact)
+    return rows_changed(stored) > 0

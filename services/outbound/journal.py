@@ -1,15 +1,18 @@
 """Changes wait here for one another, so that many are written in one transaction.
 
 A call brings about eight events. A transaction for each would cost ten times the processor time of the call
-itself, so what a person waits for (keys, ends) is written at once while the journal is idle and every 25 ms
-while it is not, and what is only watched (ringing, greetings) goes with it, 250 ms later at most.
+itself. So what a person waits for (keys, ends) is written at once while there is little to write, and every
+100 ms when there is much; what is only watched (ringing, answered) half a second later at most; and what is
+only kept (greetings) together with the next change of the same call.
 
 Nothing leaves memory before it is committed; what a crash takes from memory, `recovery` asks the PBX for.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -20,19 +23,32 @@ from services.outbound.attempts import Change, Trigger
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
 from services.outbound.metrics import ATTEMPTS, CONTACTS, FAULTS
+from services.outbound.pace import Pace
 
 log = structlog.get_logger(__name__)
 
-_PACE_SECONDS: Final = 0.025
-_WATCHED_SECONDS: Final = 0.25
 _FIRST_WAIT_SECONDS: Final = 0.1
 _LONGEST_WAIT_SECONDS: Final = 2.0
-_BATCH: Final = 1000
-"""Changes written in one transaction, at most."""
+_BATCH: Final = 500
+"""Attempts written in one transaction, at most."""
 
-_WATCHED: Final = frozenset(
-    {Trigger.RINGING, Trigger.ANSWERED, Trigger.GREETING_STARTED, Trigger.GREETING_ENDED}
-)
+_WATCHED_SECONDS: Final = 0.5
+_KEPT_SECONDS: Final = 30.0
+_PATIENCE: Final = {
+    Trigger.RINGING: _WATCHED_SECONDS,
+    Trigger.ANSWERED: _WATCHED_SECONDS,
+    Trigger.GREETING_STARTED: _KEPT_SECONDS,
+    Trigger.GREETING_ENDED: _KEPT_SECONDS,
+}
+"""Seconds that a change may wait to be written with others; what is not here may not wait."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """The changes of one attempt, in order, and when they have to be written (on the event loop's clock)."""
+
+    due: float
+    changes: list[Change] = field(default_factory=list)
 
 
 class Journal:
@@ -43,98 +59,111 @@ class Journal:
         self._clock = clock
         self._ledger = ledger
         self._lines = lines
-        self._pending: list[Change] = []
-        self._written_at = 0.0
+        self._pending: dict[str, _Waiting] = {}
+        self._pace = Pace()
         self._due = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at = 0.0
         self._settled = asyncio.Event()
         self._settled.set()
 
     def put(self, changes: Iterable[Change]) -> None:
         """Take changes in; they are written soon, and survive a database that is away."""
-        urgent = False
+        now = asyncio.get_running_loop().time()
+        earliest = math.inf
         for change in changes:
-            self._pending.append(change)
-            urgent = urgent or change.trigger not in _WATCHED
+            due = now + _PATIENCE.get(change.trigger, 0.0)
+            waiting = self._pending.setdefault(change.attempt_id, _Waiting(due))
+            waiting.changes.append(change)
+            waiting.due = min(waiting.due, due)
+            earliest = min(earliest, due)
         if self._pending:
             self._settled.clear()
-            self._write_within(0.0 if urgent else _WATCHED_SECONDS)
+            self._write_at(earliest)
 
-    def _write_within(self, seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        when = max(loop.time() + seconds, self._written_at + _PACE_SECONDS)
+    def _write_at(self, when: float) -> None:
+        when = max(when, self._pace.next_at)
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_at <= when:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(when, self._due.set)
+        self._timer, self._timer_at = asyncio.get_running_loop().call_at(when, self._due.set), when
 
     async def settle(self) -> None:
         """Wait until everything that was put is committed."""
+        for waiting in self._pending.values():
+            waiting.due = 0.0
         if self._pending:
-            self._write_within(0.0)
+            self._write_at(0.0)
         await self._settled.wait()
 
     async def run(self) -> None:
         """Write for ever. A database that is away delays changes and loses none."""
-        if self._pending:
-            self._due.set()  # left by a run that crashed
+        self._timer = None
+        self._due.set()  # for what a run that crashed has left
+        wait = _FIRST_WAIT_SECONDS
         while True:
             await self._due.wait()
             self._due.clear()
             self._timer = None
-            wait = _FIRST_WAIT_SECONDS
-            while self._pending:
-                try:
-                    await self.flush()
-                except Exception as error:
-                    if not is_outage(error):
-                        raise
-                    log.warning("journal_waits", changes=len(self._pending), error=repr(error))
-                    await self._clock.sleep(wait)
-                    wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            try:
+                await self.flush(within=_WATCHED_SECONDS)
+                wait = _FIRST_WAIT_SECONDS
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                log.warning("journal_waits", attempts=len(self._pending), error=repr(error))
+                await self._clock.sleep(wait)
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+            if self._pending:
+                self._write_at(min(waiting.due for waiting in self._pending.values()))
 
-    async def flush(self) -> None:
-        """Write one transaction of what is pending. Raises when the database is away, and loses nothing."""
-        batch = self._pending[:_BATCH]
+    async def flush(self, within: float = math.inf) -> None:
+        """Write one transaction of what is due `within` these seconds, whole attempts at a time.
+
+        Raises when the database is away, and loses nothing.
+        """
+        limit = asyncio.get_running_loop().time() + within
+        due = (attempt_id for attempt_id, waiting in self._pending.items() if waiting.due <= limit)
+        batch = {attempt_id: list(self._pending[attempt_id].changes) for attempt_id in islice(due, _BATCH)}
         if not batch:
             return
-        self._written_at = asyncio.get_running_loop().time()
+        self._pace.begin(len(batch))
         try:
             await self._write(batch)
         except Exception as error:
             if is_outage(error):
                 raise
-            log.exception("journal_batch_failed", changes=len(batch))
+            log.exception("journal_batch_failed", attempts=len(batch))
             await self._write_apart(batch)
-        else:
-            del self._pending[: len(batch)]
-        if not self._pending:
-            self._settled.set()
 
-    async def _write(self, changes: Sequence[Change]) -> None:
+    async def _write(self, batch: Mapping[str, Sequence[Change]]) -> None:
+        changes = [change for share in batch.values() for change in share]
         async with self._database.transaction() as session:
             written = await self._ledger.write(session, changes)
+        self._forget(batch)
         self._after_commit(written)
 
-    async def _write_apart(self, changes: Sequence[Change]) -> None:
+    async def _write_apart(self, batch: Mapping[str, Sequence[Change]]) -> None:
         """Write attempt by attempt, so that one that cannot be written holds no other up."""
-        by_attempt: dict[str, list[Change]] = defaultdict(list)
-        for change in changes:
-            by_attempt[change.attempt_id].append(change)
-        done: set[int] = set()
-        try:
-            for attempt_id, share in by_attempt.items():
-                try:
-                    await self._write(share)
-                except Exception as error:
-                    if is_outage(error):
-                        raise
-                    FAULTS.labels("unwritable").inc()
-                    log.exception("changes_unwritable", attempt=attempt_id)
-                done.update(id(change) for change in share)
-        finally:
-            self._pending = [change for change in self._pending if id(change) not in done]
+        for attempt_id, share in batch.items():
+            try:
+                await self._write({attempt_id: share})
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                FAULTS.labels("unwritable").inc()
+                log.exception("changes_unwritable", attempt=attempt_id)
+                self._forget({attempt_id: share})
+
+    def _forget(self, batch: Mapping[str, Sequence[Change]]) -> None:
+        for attempt_id, share in batch.items():
+            waiting = self._pending[attempt_id]
+            del waiting.changes[: len(share)]
+            if not waiting.changes:
+                del self._pending[attempt_id]
+        if not self._pending:
+            self._settled.set()
 
     def _after_commit(self, written: Written) -> None:
         for outcome in written.outcomes:

@@ -51,6 +51,7 @@ _LOAD: Final = (
         *RECORD_COLUMNS, CONTACTS.c.outcome.label("concluded"), CONTACTS.c.withdrawn_at, CONTACTS.c.callees
     )
     .join_from(ATTEMPTS, CONTACTS)
+    .where(ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)))
     # The contact is locked too: a withdrawal that is being written would not see the attempt created here.
     .with_for_update()
 )
@@ -64,6 +65,13 @@ _CONCLUDE: Final = (
     .where(CONTACTS.c.id == bindparam("row_id"), CONTACTS.c.outcome.is_(None))
     .values(outcome=bindparam("new_outcome"), concluded_at=bindparam("new_concluded_at"))
 )
+_TRIES: Final = (
+    select(ATTEMPTS.c.id, ATTEMPTS.c.contact_id, ATTEMPTS.c.number_index, ATTEMPTS.c.outcome)
+    .where(ATTEMPTS.c.contact_id.in_(bindparam("contacts", expanding=True)), ATTEMPTS.c.outcome.is_not(None))
+    .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
+)
+NEW_ATTEMPTS: Final = insert(ATTEMPTS)
+"""Takes the columns of `new_row`."""
 
 
 class StaleRecord(Exception):
@@ -114,11 +122,17 @@ class _Loaded:
     version: int
     shown: tuple[str, str | None]
     changed_at: datetime | None = None
+    triggers: list[str] = field(default_factory=list)
 
     @property
     def is_news(self) -> bool:
         """Whether the other services see a difference."""
         return self.shown != (self.record.state, self.record.outcome)
+
+    @property
+    def transition(self) -> str:
+        """What happened, for the log: `from -[triggers]> to`."""
+        return f"{self.shown[0]} -[{' '.join(self.triggers)}]> {self.record.state}"
 
     @property
     def is_decided(self) -> bool:
@@ -152,6 +166,9 @@ class Ledger:
         events: list[Event] = [
             item.record.snapshot(cast(datetime, item.changed_at)) for item in touched if item.is_news
         ]
+        for item in touched:
+            if item.is_news:
+                log.info("attempt", id=item.record.id, transition=item.transition)
         decided = [item for item in touched if item.is_decided]
         written.outcomes = [item.record.outcome for item in decided if item.record.outcome]
         await self._follow_up(session, decided, events, written)
@@ -197,7 +214,7 @@ class Ledger:
         if conclusions:
             await session.execute(_CONCLUDE, conclusions)
         if queued:
-            await session.execute(insert(ATTEMPTS), queued)
+            await session.execute(NEW_ATTEMPTS, queued)
             written.queued = True
 
     def _next_attempt(self, last: AttemptRecord, step: Redial, at: datetime) -> AttemptRecord:
@@ -219,22 +236,17 @@ def _advance(loaded: Mapping[str, _Loaded], change: Change) -> None:
         FAULTS.labels("unknown_attempt").inc()
         log.error("unknown_attempt", attempt=change.attempt_id, trigger=change.trigger)
         return
-    was = item.record.state
     try:
         if item.record.advance(change):
             item.changed_at = change.at
+            item.triggers.append(change.trigger)
     except IllegalTransition as error:
         FAULTS.labels("illegal_transition").inc()
         log.error("illegal_transition", attempt=change.attempt_id, transition=str(error))  # noqa: TRY400
-    else:
-        if was != item.record.state:
-            log.info(
-                "attempt", id=change.attempt_id, transition=f"{was} -[{change.trigger}]> {item.record.state}"
-            )
 
 
 async def _load(session: AsyncSession, ids: set[str]) -> dict[str, _Loaded]:
-    rows = await session.execute(_LOAD.where(ATTEMPTS.c.id.in_(padded(ids))))
+    rows = await session.execute(_LOAD, {"ids": padded(ids)})
     loaded = {}
     for row in rows:
         record = record_of(row)
@@ -266,12 +278,7 @@ async def _earlier_tries(session: AsyncSession, decided: Sequence[_Loaded]) -> d
     tries: dict[str, list[Try]] = defaultdict(list)
     if contacts:
         latest = {item.record.id for item in decided}
-        rows = await session.execute(
-            select(ATTEMPTS.c.id, ATTEMPTS.c.contact_id, ATTEMPTS.c.number_index, ATTEMPTS.c.outcome)
-            .where(ATTEMPTS.c.contact_id.in_(padded(contacts)), ATTEMPTS.c.outcome.is_not(None))
-            .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
-        )
-        for row in rows:
+        for row in await session.execute(_TRIES, {"contacts": padded(contacts)}):
             if row.id not in latest:
                 tries[row.contact_id].append(Try(row.number_index, row.outcome))
     return tries

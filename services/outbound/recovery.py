@@ -28,7 +28,7 @@ from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)
 
-CALL_SECONDS: Final = 180.0
+CALL_SECONDS: Final = 150.0
 """Longer than the dialplan lets any answered call last."""
 MARGIN_SECONDS: Final = 15.0
 FOREIGN_MARGIN_SECONDS: Final = 60.0
@@ -81,6 +81,13 @@ class Recovery:
     def connected(self) -> None:
         """Begin to find out what was missed; calls can be placed after that."""
         self._connection += 1
+        self._link_changed.set()
+
+    def missed(self) -> None:
+        """Catch up once more on this connection: events of it were lost by a fault of ours."""
+        self._in_step_with = 0
+        self._lines.close("events_missed")
+        self._lines.gapped |= self._lines.up
         self._link_changed.set()
 
     def disconnected(self, reason: str) -> None:
