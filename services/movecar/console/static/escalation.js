@@ -1,0 +1,137 @@
+// One escalation at the desk.
+
+import { Problem, submit } from "./api.js";
+import { ask } from "./dialog.js";
+import { arrange, h, newId, setText } from "./dom.js";
+import { Choice, Field, input, plain } from "./form.js";
+import { plateBadge } from "./plate.js";
+import { now, span, when } from "./time.js";
+import { ATTEMPT_OUTCOMES, DISPOSITIONS, ESCALATION_REASONS, ESCALATION_STATUSES, say } from "./words.js";
+
+const OFFICER_KEY = "movecar.officer";
+const SLOW_MS = 60_000;
+
+export class EscalationCard {
+  // `acted(escalation)` gets it after an acknowledgement or a disposition.
+  constructor(item, { acted }) {
+    this.acted = acted;
+    const id = newId("escalation");
+    const officer = newId("officer");
+    this.waiting = h("span", { class: "waiting" });
+    this.status = h("span", { class: "status" });
+    this.reason = h("h3", { id });
+    this.plate = plateBadge(item);
+    this.place = h("p", { class: "place" });
+    this.facts = h("dl");
+    this.calls = h("ol", { class: "calls", "aria-label": "已呼叫车主" });
+    this.progress = h("p", { class: "progress" });
+    this.mistake = h("p", { class: "mistake", role: "alert" });
+    this.officer = input({ id: officer, maxlength: 200, autocomplete: "off", value: sessionStorage.getItem(OFFICER_KEY) ?? "" });
+    this.acknowledge = h(
+      "form",
+      { class: "acknowledge", submit: (event) => this.onAcknowledge(event) },
+      h("label", { for: officer }, "处警民警"),
+      this.officer,
+      h("button", { type: "submit", class: "primary" }, "签收"),
+    );
+    this.dispose = h("button", { type: "button", click: (event) => event.detail > 1 || this.onDispose() }, "登记处置结果");
+    this.actions = h("div", { class: "actions" });
+    this.element = h(
+      "article",
+      { class: "escalation", "aria-labelledby": id },
+      h("header", {}, this.plate.element, this.reason, this.status, this.waiting),
+      this.place,
+      this.facts,
+      this.calls,
+      this.progress,
+      this.actions,
+      this.mistake,
+    );
+    this.update(item);
+  }
+
+  update(item) {
+    if (this.item && item.status !== this.item.status) setText(this.mistake, "");
+    this.item = item;
+    this.element.dataset.status = item.status;
+    this.element.dataset.reason = item.reason;
+    this.plate.update({ plate: item.plate ?? "车牌不详", plate_color: item.plate_color });
+    setText(this.reason, say(ESCALATION_REASONS, item.reason));
+    setText(this.status, say(ESCALATION_STATUSES, item.status));
+    setText(this.place, item.location ?? "");
+    const facts = [
+      ["情况", item.situation],
+      ["备注", item.note],
+      ["来电", item.requester_phone],
+      ["坐席", item.operator],
+      ["案件", item.case_number],
+      ["转来", when(item.raised_at)],
+    ];
+    this.facts.replaceChildren(
+      ...facts.filter(([, text]) => text).map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))),
+    );
+    this.calls.replaceChildren(...callsOf(item.attempts));
+    setText(this.progress, progressOf(item));
+    const open = item.status === "raised" || item.status === "acknowledged";
+    arrange(this.actions, [...(item.status === "raised" ? [this.acknowledge] : []), ...(open ? [this.dispose] : [])]);
+    this.tick();
+  }
+
+  tick() {
+    const waited = now() - Date.parse(this.item.raised_at);
+    const raised = this.item.status === "raised";
+    setText(this.waiting, raised ? `已等待 ${span(waited)}` : "");
+    this.waiting.classList.toggle("slow", raised && waited > SLOW_MS);
+  }
+
+  async onAcknowledge(event) {
+    event.preventDefault();
+    const officer = plain(this.officer.value.trim());
+    sessionStorage.setItem(OFFICER_KEY, officer);
+    setText(this.mistake, "");
+    try {
+      const { data } = await submit(`/escalations/${this.item.id}/ack`, officer ? { officer } : {});
+      this.acted(data);
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      setText(this.mistake, [problem.text, ...problem.errors.map((error) => error.message)].join("；"));
+    }
+  }
+
+  onDispose() {
+    const { id, plate, location, reason } = this.item;
+    ask({
+      title: `处置结果 · ${plate ?? ""}`,
+      about: `${say(ESCALATION_REASONS, reason)}　${location ?? ""}`,
+      fields: [
+        new Choice({ name: "code", label: "结果", options: DISPOSITIONS }),
+        new Field({ name: "note", label: "说明", optional: true, control: input({ maxlength: 1000 }) }),
+      ],
+      button: "登记并结束",
+      missing: { code: "请选择处置结果" },
+      send: async ({ code, note }) => {
+        this.acted((await submit(`/escalations/${id}/disposition`, { code, note: plain(note) })).data);
+      },
+    });
+  }
+}
+
+// What was tried; a call that was still waiting when the case came here was never made.
+function callsOf(attempts) {
+  const made = attempts.filter((attempt) => attempt.dialed_at);
+  if (!made.length) return [h("li", {}, "未曾呼叫车主")];
+  return made.map(({ dialed_at: dialed, outcome }) =>
+    h("li", { "data-outcome": outcome }, `呼叫车主 ${when(dialed)} ${say(ATTEMPT_OUTCOMES, outcome) || "尚无结果"}`),
+  );
+}
+
+function progressOf(item) {
+  const steps = [];
+  if (item.acknowledged_at) steps.push(`${when(item.acknowledged_at)} 签收 ${item.officer ?? item.acknowledged_by}`);
+  if (item.disposed_at) {
+    const { code, note } = item.disposition;
+    steps.push([`${when(item.disposed_at)} ${say(DISPOSITIONS, code)}`, note].filter(Boolean).join("，"));
+  }
+  if (item.withdrawn_at) steps.push(`${when(item.withdrawn_at)} 来电人撤销，无需处置`);
+  return steps.join("；");
+}

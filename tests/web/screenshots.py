@@ -1,0 +1,81 @@
+"""Take the pictures of docs/images anew: `python -m tests.web.screenshots` (needs a font with Chinese)."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Page
+
+from tests.support.running import Client
+from tests.web.browser import PASSWORD, WINDOW, demo_settings, everything, launched, log_in
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+_CASES: tuple[dict[str, Any], ...] = (
+    {"plate": "苏D10005", "location": "湖塘镇花园街12号门口", "situation": "堵住车库出入口"},
+    {"plate": "苏D10009", "location": "常武中路18号地面停车场"},
+    {"plate": "苏D10006", "location": "武宜路吾悦广场B1层", "note": "来电人赶去医院，比较着急"},
+    {"plate": "苏D76543", "location": "牛塘镇人民路口", "situation": "前车挡住无法驶出"},
+    {"plate": "苏D10001", "location": "夏城中路聚湖路口东北角"},
+)
+
+
+async def _open_cases(address: str) -> None:
+    async with Client(address) as operator:
+        await operator.log_in("op1", PASSWORD)
+        for number, case in enumerate(_CASES):
+            status, answer = await operator.post(
+                "/cases", case | {"requester_phone": f"1391234567{number}"}
+            )
+            if status != 201:
+                raise RuntimeError(f"{case['plate']}: {answer}")
+
+
+async def _shoot(page: Page, name: str) -> None:
+    await page.mouse.move(0, 0)
+    await page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+
+
+async def main() -> None:
+    """Run a demo, let something happen, photograph it."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory:
+        settings = demo_settings(Path(directory), sandbox_speed=20)
+        async with everything(settings) as process, launched() as browser:
+            await _open_cases(process.address)
+
+            operator = await (await browser.new_context(viewport=WINDOW)).new_page()
+            await log_in(operator, process.address, "op2")
+            await operator.get_by_text("同意挪车").wait_for()
+            await operator.get_by_text("占线").wait_for()
+            await operator.get_by_text("接听后挂断").wait_for()
+            await operator.get_by_text("110未签收").wait_for()
+            await operator.get_by_label("车牌号").fill("苏D1OOO3")
+            await operator.get_by_label("位置").fill("花园街88号")
+            await operator.get_by_label("来电号码").fill("13912345678")
+            await operator.keyboard.press("Enter")
+            await operator.get_by_role("button", name="改为 苏D10003").wait_for()
+            await _shoot(operator, "operator")
+
+            desk = await (await browser.new_context(viewport=WINDOW)).new_page()
+            await log_in(desk, process.address, "desk1")
+            async with Client(process.address) as other:
+                await other.log_in("op1", PASSWORD)
+                _, page = await other.get("/cases", params={"status": "attention"})
+                await other.post(
+                    f"/cases/{page['items'][0]['id']}/escalate",
+                    {"reason": "emergency_lane", "note": "消防通道被占，物业已到场"},
+                )
+                _, page = await other.get("/cases", params={"plate": "苏D10009"})
+                await other.post(
+                    f"/cases/{page['items'][0]['id']}/escalate", {"reason": "traffic_violation", "note": ""}
+                )
+            await desk.get_by_role("heading", name="占用应急通道").wait_for()
+            await desk.get_by_label("处警民警").last.fill("张警官 020123")
+            await desk.get_by_role("button", name="签收").last.click()
+            await desk.get_by_role("region", name="处置中").get_by_text("张警官 020123").wait_for()
+            await _shoot(desk, "desk")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
