@@ -26,6 +26,7 @@ _PAID_BY_SOMEONE = re.compile(r"0?(?:400|800)[0-9]{7}|16[08][0-9]{5,}")
 _LOCAL = re.compile(r"[2-8][0-9]{6,7}")
 _DIGITS = re.compile(r"\+?[0-9]+")
 _SEGMENT = 5
+_MOBILE_DIGITS = 11
 
 
 class PhoneKind(StrEnum):
@@ -99,10 +100,9 @@ def parse_chinese(text: str) -> Phone:
     # Most input is as dialled already; only the rest needs its spelling undone.
     digits = text if _MOBILE.fullmatch(text) or _FIXED.fullmatch(text) else _national(_plain(text))
     mobile = _MOBILE.fullmatch(digits)
-    if mobile is not None and _assigned(mobile[1][:_SEGMENT], len(mobile[1])) is PhoneKind.MOBILE:
+    if mobile is not None and _segment_kind(mobile[1][:_SEGMENT]) is PhoneKind.MOBILE:
         return Phone(mobile[1], PhoneKind.MOBILE)
-    fixed = _FIXED.fullmatch(digits)
-    if fixed is not None and _assigned(fixed[1] + fixed[2][0], len(digits) - 1) is PhoneKind.FIXED:
+    if _FIXED.fullmatch(digits) and _kind(int(digits)) is PhoneKind.FIXED:
         return Phone(digits, PhoneKind.FIXED)
     raise InvalidPhone(_fault(digits))
 
@@ -118,9 +118,15 @@ def callable_number(text: str, own: Container[str] = ()) -> Phone:
     return phone
 
 
-def requester_number(text: str) -> Phone:
-    """Read the number of someone who dialled 114: any mainland mobile or fixed line. Raises InvalidPhone."""
-    return parse_chinese(text)
+def own_lines(desk_phone: str) -> frozenset[str]:
+    """Return the digits of the service's own lines that could pass for somebody else's number.
+
+    The caller ID 0519110 is too short to be anybody's, so the desk's line is the only one.
+    """
+    try:
+        return frozenset({parse_chinese(desk_phone).digits})
+    except InvalidPhone:
+        return frozenset()  # a short internal line: nobody's number could be equal to it
 
 
 def mask_phone(digits: str) -> str:
@@ -174,14 +180,18 @@ def _fault(digits: str) -> PhoneFault:
     return PhoneFault.NUMBER
 
 
-@lru_cache(maxsize=16_384)
-def _assigned(start: str, length: int) -> PhoneKind | None:
-    """Kind of every number of `length` digits, the trunk 0 not counted, that begins like this.
+@lru_cache(maxsize=65_536)
+def _segment_kind(segment: str) -> PhoneKind | None:
+    """Kind of every mobile number of a segment. Whole segments are assigned, so one number stands for all.
 
-    Numbers are assigned by their first five digits (mobile) or area code and one digit more (fixed), so one
-    stands for all. Without this, asking phonenumbers is the larger part of loading a million owners.
+    Without this, asking phonenumbers is the larger part of loading a million owners. Fixed lines are asked
+    about one by one: their ranges begin anywhere (010-8000 0000 is a service, 010-8010 0000 a subscriber).
     """
-    number = PhoneNumber(country_code=_COUNTRY, national_number=int(start.ljust(length, "0")))
+    return _kind(int(segment.ljust(_MOBILE_DIGITS, "0")))
+
+
+def _kind(significant: int) -> PhoneKind | None:
+    number = PhoneNumber(country_code=_COUNTRY, national_number=significant)
     return {
         PhoneNumberType.MOBILE: PhoneKind.MOBILE,
         PhoneNumberType.FIXED_LINE: PhoneKind.FIXED,

@@ -8,7 +8,7 @@ from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.database import Database
 from services.common.events import Event
-from services.common.phones import InvalidPhone, parse_chinese
+from services.common.phones import own_lines
 from services.common.settings import Settings
 from services.outbound.dialer import Dialer
 from services.outbound.follower import Follower
@@ -52,7 +52,7 @@ class Engine:
         )
         self.follower = Follower(clock, pbx, self.journal, self.lines, self.recovery)
         self._handlers = Handlers(
-            clock, keys, APPROVED.version, _own_lines(settings.desk_phone), self.lines.wake
+            clock, keys, APPROVED.version, own_lines(settings.desk_phone), self.lines.wake
         )
 
     @property
@@ -84,12 +84,4 @@ class Engine:
         await self.dialer.close()
         await self.follower.close()
         with contextlib.suppress(Exception):  # the next start finds out the same from the PBX
-            await self.journal.flush()
-
-
-def _own_lines(desk_phone: str) -> frozenset[str]:
-    """Digits of the service's own lines that could otherwise pass for an owner's."""
-    try:
-        return frozenset({parse_chinese(desk_phone).digits})
-    except InvalidPhone:
-        return frozenset()  # nor could an owner's number then be equal to it
+            await self.journal.drain()

@@ -19,7 +19,7 @@ async def check_tables_are_those_of_the_models(database: Database) -> None:
 
     def difference(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return compare_metadata(context, Base.metadata)
+        return list(compare_metadata(context, Base.metadata))
 
     async with database.engine.connect() as connection:
         assert await connection.run_sync(difference) == []

@@ -12,7 +12,7 @@ from services.common.http.endpoint import Answer, Body, BodyT, Call, Endpoint, N
 from services.common.http.paging import Cursor, Limit
 from services.common.http.problems import Problem, invalid, not_found
 from services.common.http.times import Moment
-from services.common.phones import InvalidPhone, requester_number
+from services.common.phones import InvalidPhone, callable_number, own_lines
 from services.common.text import Line, Note
 from services.movecar.cases import actions
 from services.movecar.cases.intake import Request, open_case
@@ -130,13 +130,14 @@ class CaseApi:
     def __init__(self, database: Database, rules: CaseRules) -> None:
         self._database = database
         self._rules = rules
+        self._own = own_lines(rules.settings.desk_phone)
 
     async def open(self, call: Call[NewCase, Nothing]) -> Answer:
         """Open a case or join the open one."""
         body = call.body
         plate = read_plate(body.plate)
         try:
-            phone = requester_number(body.requester_phone)
+            phone = callable_number(body.requester_phone, self._own)
         except InvalidPhone as error:
             raise invalid("requester_phone", error.message, reason=str(error.reason)) from None
         if body.mode == "bridge":

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import structlog
 
+from services.common.phones import own_lines
 from services.common.service import Kernel
 from services.movecar.registry.answers import VehicleRegistry
-from services.movecar.registry.cli import own_numbers
 from services.movecar.registry.csv_load import load_csv
 from services.movecar.registry.demo import DEMO_CSV
 from services.movecar.registry.generations import active_source
@@ -38,7 +38,7 @@ class ChosenRegistry:
             self.kernel.database,
             self.kernel.keys,
             self.kernel.clock,
-            own=own_numbers(self.kernel.settings),
+            own=own_lines(self.kernel.settings.desk_phone),
             issues_dir=self.kernel.settings.data_dir / "registry",
             only_if_changed=True,
         )
@@ -78,7 +78,7 @@ def choose_registry(kernel: Kernel) -> ChosenRegistry:
             settings.registry_url,
             settings.registry_token.get_secret_value(),
             kernel.clock,
-            own=own_numbers(settings),
+            own=own_lines(settings.desk_phone),
         )
         return ChosenRegistry(kernel, platform, platform)
     return ChosenRegistry(kernel, LocalRegistry(kernel.database, kernel.keys), None)

@@ -13,7 +13,7 @@ from services.common.clock import SystemClock
 from services.common.crypto import Keys
 from services.common.database import Database, is_outage
 from services.common.migrations import SchemaOutdated, require_current, upgrade
-from services.common.phones import InvalidPhone, parse_chinese
+from services.common.phones import own_lines
 from services.common.settings import Settings, SettingsError, load_settings
 from services.movecar.registry.csv_load import LoadProgress, LoadReport, load_csv
 from services.movecar.registry.csv_source import LoadRefused
@@ -52,14 +52,6 @@ def load_registry(
     print_report(report, console)
 
 
-def own_numbers(settings: Settings) -> frozenset[str]:
-    """Return the service's own numbers as dialled, which are never called as an owner's."""
-    try:
-        return frozenset({parse_chinese(settings.desk_phone).digits})
-    except InvalidPhone:
-        return frozenset()  # a short internal line cannot be an owner's number in the first place
-
-
 def print_report(report: LoadReport, console: Console) -> None:
     """Say what became of every row, by line number; no plate, name or number is shown."""
     console.print(f"已载入 {report.loaded} 辆，拒绝 {report.rejected} 行，用时 {report.seconds:.1f} 秒。")
@@ -94,7 +86,7 @@ async def _load(file: Path, settings: Settings, console: Console) -> LoadReport:
                 db,
                 Keys.from_secret(settings.root_secret()),
                 SystemClock(),
-                own=own_numbers(settings),
+                own=own_lines(settings.desk_phone),
                 issues_dir=settings.data_dir / "registry",
                 on_progress=show,
             )

@@ -294,6 +294,8 @@ async def test_an_action_that_does_not_fit_the_status_says_which_status(operator
         (new_case("hello"), "plate"),
         (new_case(requester_phone="110"), "requester_phone"),
         (new_case(requester_phone="95588"), "requester_phone"),
+        (new_case(requester_phone="0519110"), "requester_phone"),  # our own caller ID
+        (new_case(requester_phone="0519-81997327"), "requester_phone"),  # the desk's own line
         (new_case(requester_phone="+1 900 555 0100"), "requester_phone"),
         (new_case(requester_phone=13912345678), "requester_phone"),
         (new_case(location=""), "location"),
