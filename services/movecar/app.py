@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from services.common.service import Kernel, Service
+from services.movecar import console
 from services.movecar.cases.api import CaseApi
 from services.movecar.cases.deadlines import Deadlines
 from services.movecar.cases.live import CaseStream
@@ -43,6 +44,7 @@ def build(kernel: Kernel) -> Service:
             *CaseApi(kernel.database, rules).endpoints(),
             stream.endpoint(),
         ],
+        routes=console.routes(kernel.settings.is_demo),
         handlers=Reports(rules).table(),
         tasks={
             "lookups": lookups.run,

@@ -1,4 +1,4 @@
-"""The console in the browser: one page and its files, served as they are; everything it shows comes from the API.
+"""The console in the browser: one page and its files; everything it shows comes from the API.
 
 `static/` holds plain HTML, CSS and ES modules: nothing is built, nothing comes from another host.
 """
