@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self, TypeVar
@@ -20,8 +20,8 @@ from deploy.stack.service import ServiceProcess, migrate
 from deploy.stack.supervisor import Part, Supervisor
 
 _P = TypeVar("_P", bound=Part)
-_STARTED = ("postgres", "redis", "owners", "asterisk")
-_STOPPED = ("movecar", "outbound", "escalation", "asterisk", "owners", "redis", "postgres")
+_SERVICES = ("escalation", "outbound", "movecar")
+_SERVERS = ("postgres", "redis", "owners", "asterisk")
 
 
 def _free_address() -> str:
@@ -120,12 +120,10 @@ class Stack:
         self._take_directory()
         try:
             await asyncio.to_thread(self._make_servers)
-            await self._bring_up([name for name in _STARTED if name in self._parts])
-            await asyncio.to_thread(self.postgres.ensure_database)
-            environment = self._environment()
-            await asyncio.to_thread(migrate, environment, self.logs / "migrate.log")
+            environment = await self._start_servers()
             self._make_services(environment)
-            await self._bring_up(["escalation", "outbound", "movecar"])
+            self._spawn(_SERVICES)
+            await self._wait_for(_SERVICES)
         except BaseException:
             await self.stop()
             raise
@@ -133,11 +131,11 @@ class Stack:
             self._supervisor.watch(name, part)
 
     async def stop(self) -> None:
-        """Stop everything that runs, callers before what they call."""
+        """Stop everything that runs: the services, then what they work with."""
         await self._supervisor.close()
-        for name in _STOPPED:
-            if name in self._parts:
-                await asyncio.to_thread(self._parts[name].stop)
+        for names in (_SERVICES, _SERVERS):
+            parts = [self._parts[name] for name in names if name in self._parts]
+            await asyncio.gather(*(asyncio.to_thread(part.stop) for part in parts))
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -153,13 +151,27 @@ class Stack:
 
     async def bring_up(self, name: str) -> None:
         """Start a part that was taken down and return when it is ready."""
-        await self._bring_up([name])
+        self._spawn([name])
+        await self._wait_for([name])
         self._supervisor.watch(name, self.part(name))
 
-    async def _bring_up(self, names: list[str]) -> None:
+    async def _start_servers(self) -> dict[str, str]:
+        """Start them, make the tables meanwhile, and return the services' environment."""
+        names = [name for name in _SERVERS if name in self._parts]
+        self._spawn(names)
+        await self._wait_for(["postgres"])
+        await asyncio.to_thread(self.postgres.ensure_database)
+        environment = self._environment()
+        migration = asyncio.to_thread(migrate, environment, self.logs / "migrate.log")
+        await asyncio.gather(migration, self._wait_for(names))
+        return environment
+
+    def _spawn(self, names: Iterable[str]) -> None:
         for name in names:
             self._report(f"starting {name} ...")
             self.part(name).spawn()  # on this thread: children die with the thread that made them
+
+    async def _wait_for(self, names: Iterable[str]) -> None:
         await asyncio.gather(*(asyncio.to_thread(self.part(name).wait_ready) for name in names))
 
     def _known(self, name: str, kind: type[_P]) -> _P:

@@ -17,7 +17,8 @@ from deploy.stack.child import PartFailedError
 from deploy.stack.ports import free_port
 from deploy.stack.stack import Stack, StackPlan
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# three Python processes start in each stack: slow on a machine that is busy with other things
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 PASSWORD = "demo-password-for-tests"
 QUICK = Voice("espeak-ng -v cmn -s 450 -w {wav} {text}")
 
@@ -41,8 +42,8 @@ class Reports:
         self._news.set()
 
     async def wait_for(self, line: str) -> None:
-        """Return once this line was said; fails after 60 s."""
-        async with asyncio.timeout(60):
+        """Return once this line was said; fails after 120 s."""
+        async with asyncio.timeout(120):
             while line not in self.lines:
                 self._news.clear()
                 await self._news.wait()
@@ -60,8 +61,8 @@ async def stack(server_home: Path, reports: Reports) -> AsyncIterator[Stack]:
 
 
 async def _case_reaches(stack: Stack, plate: str, status: str) -> dict[str, Any]:
-    """Open a case for this plate and return it once it has this status; fails after 30 s."""
-    async with aiohttp.ClientSession(stack.url) as client, asyncio.timeout(30):
+    """Open a case for this plate and return it once it has this status; fails after 60 s."""
+    async with aiohttp.ClientSession(stack.url) as client, asyncio.timeout(60):
         login = {"username": "op1", "password": PASSWORD}
         async with client.post("/api/v1/sessions", json=login) as answer:
             client.headers["Authorization"] = f"Bearer {(await answer.json())['token']}"
@@ -77,8 +78,8 @@ async def _case_reaches(stack: Stack, plate: str, status: str) -> dict[str, Any]
 
 
 async def _ready(stack: Stack) -> None:
-    """Return when the stack says it can take a case and place a call; fails after 60 s."""
-    async with aiohttp.ClientSession(stack.url) as client, asyncio.timeout(60):
+    """Return when the stack says it can take a case and place a call; fails after 120 s."""
+    async with aiohttp.ClientSession(stack.url) as client, asyncio.timeout(120):
         while True:
             try:
                 async with client.get("/readyz") as answer:
@@ -168,7 +169,7 @@ async def test_ctrl_c_stops_everything_that_the_command_started(tmp_path: Path) 
         stdout=asyncio.subprocess.PIPE,
     )
     assert command.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while "Ctrl-C" not in (line := (await command.stdout.readline()).decode()):
             assert line, "it ended by itself"
         children = _children(command.pid)
