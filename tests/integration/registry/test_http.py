@@ -303,7 +303,7 @@ async def test_a_platform_that_stays_down_is_left_alone_and_tried_again_later(pl
     assert registry.trouble() is not None
     assert len(platform.asked) == asked
     # Still down when it is tried again, by one of three lookups.
-    await clock.advance(LIMITS.cooling)
+    await clock.advance(LIMITS.cooling + 1)
     answers = await asyncio.gather(*(lookup(registry) for _ in range(3)))
     assert sorted(str(one.reason) for one in answers if isinstance(one, Unavailable)) == [
         "breaker_open",
@@ -311,7 +311,7 @@ async def test_a_platform_that_stays_down_is_left_alone_and_tried_again_later(pl
         "status",
     ]
     # Up again.
-    await clock.advance(LIMITS.cooling)
+    await clock.advance(LIMITS.cooling + 1)
     platform.behaviours = [answer(vehicle())]
     assert isinstance(await lookup(registry), Found)
     assert isinstance(await lookup(registry), Found)

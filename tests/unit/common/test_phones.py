@@ -6,7 +6,7 @@ import unicodedata
 
 import phonenumbers
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.common.phones import (
@@ -19,6 +19,9 @@ from services.common.phones import (
     own_lines,
     parse_chinese,
 )
+
+# The machine may be busy with other tests: how long an example takes says nothing here.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 DESK_LINE = "051981997327"
 
@@ -188,6 +191,7 @@ def test_a_phone_never_prints_its_digits() -> None:
     assert str(phone) == phone.masked == "139****0005"
 
 
+@UNHURRIED
 @given(
     st.one_of(st.text(max_size=40), st.text(alphabet=string.digits + "+-() 转#*\u200b\x00\n", max_size=16))
 )
@@ -202,6 +206,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     assert not phone.digits.startswith(("00", "86"))
 
 
+@UNHURRIED
 @given(st.from_regex(r"0?1[0-9]{10}|0[1-9][0-9]{8,10}", fullmatch=True))
 def test_what_is_accepted_is_a_fixed_or_mobile_number_to_phonenumbers_too(text: str) -> None:
     try:
@@ -217,6 +222,7 @@ def test_what_is_accepted_is_a_fixed_or_mobile_number_to_phonenumbers_too(text: 
 
 
 @example("01080100000")  # begins like a service of the capital's and is a subscriber's
+@UNHURRIED
 @given(st.from_regex(r"1[3-9][0-9]{9}|0(10|2[0-9]|[3-9][0-9]{2})[2-8][0-9]{6,7}", fullmatch=True))
 def test_a_number_is_judged_as_phonenumbers_judges_it_by_itself(digits: str) -> None:
     """The cache asks about one number for all that begin alike; this asks phonenumbers about each."""

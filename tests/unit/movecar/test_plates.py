@@ -5,7 +5,7 @@ import sys
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.movecar.plates import (
@@ -20,6 +20,9 @@ from services.movecar.plates import (
     parse_color,
 )
 from services.movecar.plates.grammar import SHAPES
+
+# The machine may be busy with other tests: how long an example takes says nothing here.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 plates = st.sampled_from(list(SHAPES)).flatmap(lambda kind: st.from_regex(SHAPES[kind], fullmatch=True))
 plate_like = st.text(
@@ -206,23 +209,27 @@ def test_the_refusal_repeats_nothing_of_the_input() -> None:
     assert refused.value.message == str(refused.value)
 
 
+@UNHURRIED
 @given(plates)
 def test_every_plate_of_the_grammar_is_read_back_from_its_own_text(text: str) -> None:
     plate = parse(text)
     assert parse(str(plate)) == plate
 
 
+@UNHURRIED
 @given(plates, st.sampled_from(["", " ", "·", "-", "　", "."]))
 def test_reading_is_idempotent_under_separators_case_and_width(text: str, separator: str) -> None:
     wide = "".join(chr(ord(c) + 0xFEE0) if c.isascii() else c for c in text)
     assert parse(separator.join(text)) == parse(text.lower()) == parse(wide) == parse(text)
 
 
+@UNHURRIED
 @given(plates)
 def test_no_text_is_a_plate_of_two_kinds(text: str) -> None:
     assert sum(shape.fullmatch(text) is not None for shape in SHAPES.values()) == 1
 
 
+@UNHURRIED
 @given(st.one_of(st.text(max_size=40), plate_like))
 def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
     try:
@@ -236,6 +243,7 @@ def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
         assert not set(plate.text[2:]) & set("OI")
 
 
+@UNHURRIED
 @given(plates, st.data())
 def test_a_letter_o_in_a_serial_is_never_taken_for_a_zero(text: str, data: st.DataObject) -> None:
     place = data.draw(st.integers(2, len(text) - 1))
@@ -283,6 +291,7 @@ def test_colours_are_read_as_codes_and_as_chinese(typed: str, color: Color) -> N
     assert parse_color(color.chinese) is color
 
 
+@UNHURRIED
 @given(st.text(max_size=24))
 def test_no_text_does_anything_to_a_colour_but_parse_or_be_refused(text: str) -> None:
     with contextlib.suppress(InvalidColor):

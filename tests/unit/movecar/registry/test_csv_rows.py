@@ -1,12 +1,15 @@
 """Rows of the registry file: what is kept, what is refused and why."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.movecar.plates import Color
 from services.movecar.registry.csv_rows import Issue, Row, RowFault, is_header, judge
 from services.movecar.registry.csv_source import Line, LineFault
+
+# The machine may be busy with other tests: how long an example takes says nothing here.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 OWN = frozenset({"051981997327"})
 
@@ -127,6 +130,7 @@ def test_the_header_must_name_the_columns_in_order(cells: list[str], expected: b
     assert is_header(Line(1, cells)) is expected
 
 
+@UNHURRIED
 @given(st.lists(st.text(max_size=30), max_size=6))
 def test_an_issue_never_repeats_a_cell(cells: list[str]) -> None:
     result = judge(Line(7, cells), OWN)

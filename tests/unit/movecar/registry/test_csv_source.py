@@ -4,11 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.movecar.registry import csv_source
 from services.movecar.registry.csv_source import MAX_LINE, CsvSource, Line, LineFault, LoadRefused
+
+# The machine may be busy with other tests: how long an example takes says nothing here.
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 HEADER = "plate,color,owner,phones"
 ROWS = ["苏D10001,blue,王建国,13905190001", "苏D10002,blue,李秀英,13905190002"]
@@ -138,6 +141,7 @@ def test_a_file_that_changes_between_the_two_readings_is_refused(tmp_path: Path)
             list(source.lines())
 
 
+@UNHURRIED
 @given(content=st.one_of(st.binary(max_size=200), st.text(alphabet='苏D1,;"\n\r\x00\ufeff', max_size=60)))
 def test_any_bytes_give_numbered_lines_or_a_refusal(
     content: bytes | str, tmp_path_factory: pytest.TempPathFactory
