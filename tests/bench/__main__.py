@@ -1,0 +1,116 @@
+"""`make bench`: calls per second and latencies on real Asterisk, beside a bare asterisk-ami loop."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deploy.stack.child import PartFailedError
+from deploy.stack.packages import PartMissingError
+from tests.bench import report
+from tests.bench.figures import CallsLost, Spread, Throughput
+from tests.bench.installation import Installation
+from tests.bench.phases import Bench
+from tests.bench.vehicles import write_csv
+
+_VEHICLES = 30_000
+_DISPUTES_FROM = 26_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure. Seconds are those of each steady window; `window`: calls up at a time."""
+
+    seconds: float
+    warm: float
+    rounds: int
+    rate: float
+    window: int
+    phases: frozenset[str]
+
+
+@dataclass
+class Results:
+    """What was measured."""
+
+    product: list[Throughput]
+    bare: list[Throughput]
+    to_invite: dict[str, Spread]
+    to_feed: dict[str, Spread]
+
+
+async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[Results, report.Machine]:
+    """Run every phase on one installation. Raises CallsLost, PartFailedError, PartMissingError."""
+    registry = directory / "vehicles.csv"
+    write_csv(registry, _VEHICLES, _DISPUTES_FROM)
+    results = Results([], [], {}, {})
+    async with Installation(directory, registry, plan.window, _say, profiles) as installation:
+        machine = report.machine(installation)
+        bench = Bench(installation, _DISPUTES_FROM, _VEHICLES, plan.window, plan.warm, plan.seconds)
+        share = 20_000 // plan.rounds
+        for turn in range(plan.rounds):
+            if "product" in plan.phases:
+                _say(f"product at saturation, round {turn + 1} ...")
+                results.product.append(await bench.saturate(turn * share, share))
+                _say(report.line(results.product[-1]))
+            if "bare" in plan.phases:
+                _say(f"bare asterisk-ami loop, round {turn + 1} ...")
+                results.bare.append(await bench.bare(0, 20_000))
+                _say(report.line(results.bare[-1]))
+        if "invite" in plan.phases:
+            _say(f"submit → INVITE at {plan.rate:g} calls/s ...")
+            results.to_invite = await bench.to_invite(20_000, 6_000, plan.rate)
+        if "feed" in plan.phases:
+            _say(f"keypress → feed at {plan.rate:g} calls/s ...")
+            results.to_feed = await bench.to_feed(_DISPUTES_FROM, 4_000, plan.rate)
+    return results, machine
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status 1 when a call was lost or a part is missing."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one short round, for development")
+    parser.add_argument("--seconds", type=float, default=0.0, help="length of each steady window")
+    parser.add_argument("--rate", type=float, default=20.0, help="calls a second of the latency phases")
+    parser.add_argument("--window", type=int, default=100, help="calls up at a time at saturation")
+    parser.add_argument("--rounds", type=int, default=0, help="how often product and bare loop take turns")
+    parser.add_argument("--only", default="product,bare,invite,feed", help="phases to run")
+    parser.add_argument("--profile", type=Path, help="sample the services into this directory")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--markdown", type=Path, help="write the report to this file")
+    given = parser.parse_args(arguments)
+    plan = Plan(
+        seconds=given.seconds or (8.0 if given.quick else 20.0),
+        warm=3.0 if given.quick else 5.0,
+        rounds=given.rounds or (1 if given.quick else 3),
+        rate=given.rate,
+        window=given.window,
+        phases=frozenset(given.only.split(",")),
+    )
+    if given.profile is not None:
+        given.profile.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="movecar-bench-") as directory:
+        try:
+            results, machine = asyncio.run(measure(plan, Path(directory), given.profile))
+        except (CallsLost, PartFailedError, PartMissingError) as error:
+            sys.stderr.write(f"\nmovecar's bench failed: {error}\n")
+            return 1
+    text = report.markdown(results.product, results.bare, results.to_invite, results.to_feed, machine)
+    _say("\n" + text)
+    if given.markdown is not None:
+        given.markdown.write_text(text, "utf-8")
+    if given.json is not None:
+        given.json.write_text(json.dumps(asdict(results) | {"machine": asdict(machine)}, indent=1), "utf-8")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

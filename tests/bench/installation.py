@@ -1,0 +1,115 @@
+"""The installation that is measured: `make stack`'s own, with room for load and the bench's owners."""
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.asterisk.prompts import prompt_directory
+from deploy.asterisk.render import CALLER_ID
+from deploy.stack.account import myself
+from deploy.stack.asterisk import Asterisk
+from deploy.stack.child import Child
+from deploy.stack.service import ROOT, ServiceProcess
+from deploy.stack.stack import Stack, StackPlan
+from tests.bench.owners import BenchOwners
+
+SERVICES = ("movecar", "outbound", "escalation")
+PASSWORD = "only-for-the-bench"
+GOODBYE_SECONDS = 0.2
+"""The goodbye is cut short: a call is then almost only what the product and the switch do about it."""
+_MOST_CALLS = 450
+_RATE = 8000
+
+
+class Installation(Stack):
+    """A stack whose calls go to owners that press at once. `profiles`: where to sample the services to."""
+
+    def __init__(
+        self, directory: Path, registry: Path, window: int, report: object, profiles: Path | None = None
+    ) -> None:
+        self.bench_owners = BenchOwners(directory / "owners")
+        self._profiles = profiles
+        plan = StackPlan(
+            directory / "stack",
+            trunk_uri=self.bench_owners.uri,
+            environment={
+                "MOVECAR_DEMO_PASSWORD": PASSWORD,
+                "MOVECAR_REGISTRY_CSV": str(registry),
+                "MOVECAR_MAX_CONCURRENT_CALLS": str(window),
+                "MOVECAR_REDIAL": "{}",  # a call that goes wrong must be seen, not made good
+            },
+        )
+        super().__init__(plan, report)  # type: ignore[arg-type]
+
+    @property
+    def database(self) -> str:
+        """URL for asyncpg."""
+        return self.postgres.url().replace("postgresql+asyncpg", "postgresql")
+
+    def pids(self) -> dict[str, int]:
+        """Process ids of all parts, by name."""
+        pids = {name: self.part(name).child.pid for name in self.parts}
+        return pids | {"sipp": self.bench_owners.child.pid}
+
+    def sample(self, on: bool) -> None:
+        """Begin or end sampling the services, when there are `profiles`."""
+        if self._profiles is not None:
+            for name in SERVICES:
+                os.kill(self.service(name).child.pid, signal.SIGUSR1 if on else signal.SIGUSR2)
+
+    async def start(self) -> None:
+        self.bench_owners.start()
+        await super().start()
+
+    async def stop(self) -> None:
+        await super().stop()
+        self.bench_owners.stop()
+
+    def _make_servers(self) -> None:
+        super()._make_servers()
+        directory = self.plan.directory.absolute()
+        self._parts["asterisk"] = Asterisk(
+            directory / "asterisk",
+            prompts=_with_short_goodbyes(prompt_directory(), directory / "prompts"),
+            trunk_uri=self.trunk_uri,
+            max_calls=_MOST_CALLS,
+            caller_id=CALLER_ID,
+        )
+
+    def _make_services(self, environment: Mapping[str, str]) -> None:
+        super()._make_services(environment)
+        if self._profiles is not None:
+            for name in SERVICES:
+                service = self.service(name)
+                self._parts[name] = _Sampled(service, environment, self._profiles / f"{name}.txt")
+
+
+class _Sampled(ServiceProcess):
+    """A service under the sampler."""
+
+    def __init__(self, plain: ServiceProcess, environment: Mapping[str, str], out: Path) -> None:
+        super().__init__(plain.name, plain.listen, environment, plain.log, plain._path)
+        self._out = out
+
+    def spawn(self) -> None:
+        command = [sys.executable, "-m", "tests.bench.sampler", str(self._out), f"services.{self.name}"]
+        self._child = Child(
+            self.name,
+            command,
+            log=self.log,
+            account=myself(),
+            cwd=ROOT,
+            env=self._environment,
+            orphan_signal="TERM",
+        )
+        self._child.spawn()
+
+
+def _with_short_goodbyes(prompts: Path, copy: Path) -> Path:
+    shutil.copytree(prompts, copy, dirs_exist_ok=True)
+    for path in copy.glob("goodbye-*"):
+        path.write_bytes(path.read_bytes()[: round(GOODBYE_SECONDS * _RATE)])
+    return copy

@@ -1,0 +1,197 @@
+"""The operators, and the desk that reads its feed: a process of its own, so that it is not taken for product.
+
+Reads a `Job` as JSON from standard input and writes what it saw as JSON to standard output.
+"""
+
+import asyncio
+import random
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import asyncpg
+import orjson
+import uvloop
+
+from tests.bench.http_client import Connection, log_in
+from tests.bench.vehicles import plate
+
+_LOOK_SECONDS = 0.05
+_IN_HAND = "SELECT count(*) FROM cases WHERE status IN ('looking_up', 'calling')"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to do. Cases are opened for vehicles `first`, `first + 1`, …
+
+    rate: cases a second, at random moments (Poisson), whatever becomes of the earlier ones; 0: as fast as
+    they are dealt with, with `window` of them in hand. follow_feed: also read the desk's feed until an item
+    came for every case, at most `patience` seconds longer.
+    """
+
+    address: str
+    password: str
+    database: str
+    first: int
+    most: int
+    seconds: float
+    rate: float = 0.0
+    window: int = 0
+    connections: int = 16
+    follow_feed: bool = False
+    patience: float = 30.0
+    seed: int = 1
+
+
+@dataclass
+class Seen:
+    """What was seen; times are epoch seconds."""
+
+    opened: list[tuple[int, str, float, float]] = field(default_factory=list)
+    """Vehicle, case id, when the request was sent, when it was answered."""
+    refused: list[tuple[int, int, str]] = field(default_factory=list)
+    """Vehicle, HTTP status and answer of a request that opened no case."""
+    feed: list[tuple[str, float]] = field(default_factory=list)
+    """Case id and when the desk had the item that it was raised."""
+    started: float = 0.0
+    cpu: float = 0.0
+
+
+class Operators:
+    """Several connections of one operator."""
+
+    def __init__(self, job: Job, token: str) -> None:
+        self._job = job
+        self._token = token
+        self._next = job.first
+        self._settled = 0
+        self._sent = 0
+        self._room = asyncio.Event()
+        self.seen = Seen()
+
+    async def saturate(self) -> None:
+        """Keep `window` cases in hand."""
+        end = time.monotonic() + self._job.seconds
+        look = asyncio.create_task(self._look())
+        await asyncio.gather(*(self._keep_opening(end) for _ in range(self._job.connections)))
+        look.cancel()
+
+    async def _keep_opening(self, end: float) -> None:
+        connection = await Connection.open(self._job.address, self._token)
+        while time.monotonic() < end and self._next < self._job.first + self._job.most:
+            if self._sent - self._settled >= self._job.window:
+                self._room.clear()
+                await self._room.wait()
+                continue
+            await self._open(connection)
+        connection.close()
+
+    async def _look(self) -> None:
+        database = await asyncpg.connect(self._job.database)
+        while True:
+            answered = len(self.seen.opened)
+            self._settled = answered - await database.fetchval(_IN_HAND)
+            self._room.set()
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def arrive(self) -> None:
+        """Open cases at the given rate, each on a connection that is free."""
+        chance = random.Random(self._job.seed)
+        free = [await Connection.open(self._job.address, self._token) for _ in range(self._job.connections)]
+        running: set[asyncio.Task[None]] = set()
+        due = time.monotonic()
+        end = due + self._job.seconds
+        while due < end:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            connection = free.pop() if free else await Connection.open(self._job.address, self._token)
+            task = asyncio.create_task(self._open(connection))
+            task.add_done_callback(lambda _, used=connection: free.append(used))  # type: ignore[misc]
+            running.add(task)
+            task.add_done_callback(running.discard)
+            due += chance.expovariate(self._job.rate)
+        await asyncio.gather(*running)
+
+    async def _open(self, connection: Connection) -> None:
+        vehicle, self._next = self._next, self._next + 1
+        self._sent += 1
+        body = {
+            "plate": plate(vehicle),
+            "location": "湖塘镇花园街12号",
+            "requester_phone": "13912345678",
+            "situation": "堵住车库出口",
+        }
+        sent = time.time()
+        status, answer = await connection.ask("POST", "/cases", body)
+        if status == 201:
+            self.seen.opened.append((vehicle, answer["id"], sent, time.time()))
+        else:
+            self.seen.refused.append((vehicle, status, str(answer)))
+
+
+class Desk:
+    """A reader that always waits at the feed's end (long poll)."""
+
+    def __init__(self, connection: Connection, after: int, seen: Seen) -> None:
+        self._connection = connection
+        self._after = after
+        self._seen = seen
+
+    async def read(self) -> None:
+        """Read for ever."""
+        while True:
+            status, page = await self._connection.ask("GET", f"/feed?after={self._after}&wait=20")
+            now = time.time()
+            if status != 200:
+                raise RuntimeError(f"the feed was answered {status}: {page}")
+            self._after = page["next"]
+            self._seen.feed += [
+                (item["data"]["case_id"], now)
+                for item in page["items"]
+                if item["type"] == "escalation.raised"
+            ]
+
+
+async def _feed_end(connection: Connection) -> int:
+    after = 0
+    while True:
+        _, page = await connection.ask("GET", f"/feed?after={after}&limit=200")
+        if not page["items"]:
+            return after
+        after = page["next"]
+
+
+async def work(job: Job) -> Seen:
+    """Do a job. Raises what the connections raise."""
+    operators = Operators(job, await log_in(job.address, "op1", job.password))
+    seen = operators.seen
+    reading: asyncio.Task[None] | None = None
+    if job.follow_feed:
+        connection = await Connection.open(job.address, await log_in(job.address, "desk1", job.password))
+        reading = asyncio.create_task(Desk(connection, await _feed_end(connection), seen).read())
+    seen.started = time.time()
+    await (operators.arrive() if job.rate else operators.saturate())
+    if reading is not None:
+        await _all_in_feed(seen, reading, job.patience)
+    seen.cpu = time.process_time()
+    return seen
+
+
+async def _all_in_feed(seen: Seen, reading: asyncio.Task[None], patience: float) -> None:
+    until = time.monotonic() + patience
+    while time.monotonic() < until and len(seen.feed) < len(seen.opened):
+        await asyncio.wait({reading}, timeout=_LOOK_SECONDS)
+        if reading.done():
+            reading.result()
+    reading.cancel()
+
+
+def main() -> None:
+    """One job."""
+    given: dict[str, Any] = orjson.loads(sys.stdin.buffer.read())
+    seen = uvloop.run(work(Job(**given)))
+    sys.stdout.buffer.write(orjson.dumps(asdict(seen)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""One phase: offer load, watch the processors over the steady window, and account for every call."""
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import asyncpg
+import orjson
+
+from deploy.asterisk.render import CALLER_ID
+from deploy.stack.service import ROOT
+from tests.bench import bare, load
+from tests.bench.cpu import machine_seconds, tree_seconds
+from tests.bench.figures import CallsLost, Spread, Throughput, spread, within
+from tests.bench.installation import PASSWORD, Installation
+from tests.bench.owners import KEY_SECONDS, CallSeen
+from tests.bench.vehicles import phone
+
+_SETTLE_SECONDS = 60.0
+_CASES = """
+SELECT c.id, c.status, c.created_at, k.requested_at, a.number, a.state, a.outcome, a.queued_at, a.dialed_at,
+       a.key_at, a.ended_at, h.at AS concluded_at
+FROM cases c
+LEFT JOIN outbound_contacts k ON k.case_id = c.id
+LEFT JOIN outbound_attempts a ON a.contact_id = k.id
+LEFT JOIN case_history h ON h.case_id = c.id AND h.from_status = 'calling'
+WHERE c.id = ANY($1::varchar[])
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all phases share. `warm` and `seconds`: length of the warm-up and of the steady window."""
+
+    installation: Installation
+    disputes_from: int
+    vehicles: int
+    window: int
+    warm: float
+    seconds: float
+
+    async def saturate(self, first: int, most: int) -> Throughput:
+        """Calls per second through the whole product, with as many cases in hand as it takes."""
+        # Cases are in hand longer than their calls: with twice as many, lines are never short of work.
+        job = self._job(first, most, window=2 * self.window)
+        usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
+        cases, _ = await self._accounted(seen, "agreed", "notified")
+        return usage.over([case["ended_at"].timestamp() for case in cases.values()])
+
+    async def bare(self, first: int, most: int) -> Throughput:
+        """Calls per second of asterisk-ami by itself."""
+        switch = self.installation.asterisk.settings
+        job = bare.Job(
+            host=switch.ami_host,
+            port=switch.ami_port,
+            user=switch.ami_user,
+            secret=switch.ami_secret,
+            caller_id=CALLER_ID,
+            ring_ms=30_000,
+            first=first,
+            most=most,
+            disputes_from=self.disputes_from,
+            window=self.window,
+            seconds=self.warm + self.seconds,
+        )
+        usage, seen = await self._watched("tests.bench.bare", asdict(job), "bare")
+        placed, ended, keys = seen["placed"], len(seen["ended"]), seen["keys"]
+        calls = sum(map(len, self.installation.bench_owners.take().values()))
+        if not placed == ended == keys == calls:
+            raise CallsLost(f"bare loop: {placed} placed, {calls} arrived, {keys} keys, {ended} ended")
+        return usage.over(seen["ended"])
+
+    async def to_invite(self, first: int, most: int, rate: float) -> dict[str, Spread]:
+        """From the operator's request to the INVITE at the owner, and the steps between."""
+        job = self._job(first, most, rate=rate)
+        usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
+        cases, calls = await self._accounted(seen, "agreed", "notified")
+        steps: dict[str, list[float]] = {}
+        for vehicle, case_id, sent, _ in self._steady(seen, usage):
+            case, call = cases[case_id], self._call(calls, vehicle)
+            marks = {
+                "request → case": case["created_at"].timestamp(),
+                "case → looked up": case["requested_at"].timestamp(),
+                "looked up → queued": case["queued_at"].timestamp(),
+                "queued → claimed": case["dialed_at"].timestamp(),
+                "claimed → INVITE": call.invited,
+            }
+            _add_steps(steps, "submit → INVITE", sent, marks)
+        return {name: spread(values) for name, values in steps.items()}
+
+    async def to_feed(self, first: int, most: int, rate: float) -> dict[str, Spread]:
+        """From the owner's key to the item at the waiting desk, and the steps between."""
+        job = self._job(first, most, rate=rate, follow_feed=True)
+        usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
+        cases, calls = await self._accounted(seen, "disputed", "escalated")
+        read = dict(seen["feed"])
+        missing = [case_id for _, case_id, _, _ in seen["opened"] if case_id not in read]
+        if missing or len(read) != len(seen["feed"]):
+            raise CallsLost(
+                f"the desk missed {len(missing)} items, {len(seen['feed']) - len(read)} came twice"
+            )
+        steps: dict[str, list[float]] = {}
+        for vehicle, case_id, _, _ in self._steady(seen, usage):
+            case, call = cases[case_id], self._call(calls, vehicle)
+            marks = {
+                "key up → heard by outbound": case["key_at"].timestamp(),
+                "heard → case escalated": case["concluded_at"].timestamp(),
+                "escalated → desk has it": read[case_id],
+            }
+            _add_steps(steps, "keypress → feed", (call.key_down or 0.0) + KEY_SECONDS, marks)
+        return {name: spread(values) for name, values in steps.items()}
+
+    def _job(self, first: int, most: int, **how: Any) -> load.Job:
+        return load.Job(
+            address=self.installation.plan.listen,
+            password=PASSWORD,
+            database=self.installation.database,
+            first=first,
+            most=most,
+            seconds=self.warm + self.seconds,
+            **how,
+        )
+
+    async def _watched(self, module: str, job: dict[str, Any], name: str) -> tuple["Usage", dict[str, Any]]:
+        """Run a job in a process of its own and watch the processors over the steady window."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", module),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=ROOT,
+        )
+        working = asyncio.create_task(process.communicate(orjson.dumps(job)))
+        pids = self.installation.pids() | {name: process.pid}
+        await asyncio.wait({working}, timeout=self.warm)
+        self.installation.sample(on=True)
+        usage = Usage.begin(pids)
+        await asyncio.wait({working}, timeout=self.seconds)
+        usage.finish()
+        self.installation.sample(on=False)
+        out, _ = await working
+        if process.returncode != 0:
+            raise CallsLost(f"{module} ended with {process.returncode}")
+        return usage, orjson.loads(out)
+
+    async def _accounted(
+        self, seen: dict[str, Any], outcome: str, status: str
+    ) -> tuple[dict[str, Any], dict[str, list[CallSeen]]]:
+        """Cases by id and calls by number, once all cases are settled. Raises CallsLost."""
+        ids = [case_id for _, case_id, _, _ in seen["opened"]]
+        cases, ends = await self._settled(ids)
+        calls = self.installation.bench_owners.take()
+        wanted = Counter({(status, "ended", outcome): len(ids)})
+        if ends != wanted or seen["refused"] or len(calls) != len(ids):
+            raise CallsLost(
+                f"{len(ids)} cases opened, {len(seen['refused'])} refused {seen['refused'][:3]}, "
+                f"{len(calls)} numbers rung; how they ended: {dict(ends)}"
+            )
+        for vehicle, _, _, _ in seen["opened"]:
+            self._call(calls, vehicle)
+        return cases, calls
+
+    async def _settled(self, ids: list[str]) -> tuple[dict[str, Any], Counter[tuple[str, str, str]]]:
+        database = await asyncpg.connect(self.installation.database)
+        until = time.monotonic() + _SETTLE_SECONDS
+        try:
+            while True:
+                rows = await database.fetch(_CASES, ids)
+                ends = Counter((row["status"], row["state"], row["outcome"]) for row in rows)
+                open_ = sum(row["state"] != "ended" or row["concluded_at"] is None for row in rows)
+                if not open_ or time.monotonic() > until:
+                    return {row["id"]: row for row in rows}, ends
+                await asyncio.sleep(0.25)
+        finally:
+            await database.close()
+
+    def _call(self, calls: dict[str, list[CallSeen]], vehicle: int) -> CallSeen:
+        found = calls.get(phone(vehicle, self.disputes_from), [])
+        if len(found) != 1 or found[0].key_down is None:
+            raise CallsLost(f"vehicle {vehicle} was rung {len(found)} times")
+        return found[0]
+
+    def _steady(self, seen: dict[str, Any], usage: "Usage") -> Sequence[tuple[int, str, float, float]]:
+        return [one for one in seen["opened"] if usage.began <= one[2] < usage.ended]
+
+
+class Usage:
+    """Processor time over a window."""
+
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._pids = pids
+        self._before: dict[str, float] = {}
+        self._spent: dict[str, float] = {}
+        self._machine = (0.0, 0.0)
+        self.began = self.ended = 0.0
+
+    @classmethod
+    def begin(cls, pids: dict[str, int]) -> "Usage":
+        usage = cls(pids)
+        usage.began = time.time()
+        usage._before = {name: tree_seconds(pid) for name, pid in pids.items()}
+        usage._machine = machine_seconds()
+        return usage
+
+    def finish(self) -> None:
+        """End the window."""
+        busy, total = machine_seconds()
+        self._machine = (busy - self._machine[0], total - self._machine[1])
+        self._spent = {name: tree_seconds(pid) - self._before[name] for name, pid in self._pids.items()}
+        self.ended = time.time()
+
+    def over(self, moments: Sequence[float]) -> Throughput:
+        """The throughput when calls were completed at these moments. Raises CallsLost when none was."""
+        calls = within(moments, self.began, self.ended)
+        if not calls:
+            raise CallsLost("no call was completed in the steady window")
+        busy, total = self._machine
+        return Throughput(
+            seconds=self.ended - self.began,
+            calls=calls,
+            cpu_ms={name: 1000 * spent / calls for name, spent in self._spent.items()},
+            busy=busy / total,
+            strangers=max(0.0, busy - sum(self._spent.values())) / total,
+        )
+
+
+def _add_steps(steps: dict[str, list[float]], whole: str, start: float, marks: dict[str, float]) -> None:
+    before = start
+    for name, mark in marks.items():
+        steps.setdefault(name, []).append(mark - before)
+        before = mark
+    steps.setdefault(whole, []).append(before - start)

@@ -1,0 +1,115 @@
+"""The figures as text."""
+
+import os
+import platform
+import statistics
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from deploy.stack import packages
+from tests.bench.figures import Spread, Throughput
+from tests.bench.installation import Installation
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What it was measured on."""
+
+    processor: str
+    cores: int
+    memory_gib: float
+    system: str
+    versions: dict[str, str]
+    load_before: float
+    """Processes that wanted to run in the minute before (they share the cores)."""
+
+
+def machine(installation: Installation) -> Machine:
+    """This machine and the programs of the installation."""
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Machine(
+        processor=models[0].partition(":")[2].strip() if models else platform.machine(),
+        cores=os.cpu_count() or 1,
+        memory_gib=round(pages / 2**30, 1),
+        system=f"Linux {platform.release()}",
+        versions={
+            "Python": platform.python_version(),
+            "Asterisk": installation.asterisk.version().removeprefix("Asterisk "),
+            "PostgreSQL": _said([str(packages.postgres_bin() / "postgres"), "--version"]),
+            "Redis": _said([str(packages.redis_server()), "--version"]),
+            "SIPp": _said([str(packages.sipp()), "-v"]),
+            "asterisk-ami": version("asterisk-ami"),
+        },
+        load_before=os.getloadavg()[0],
+    )
+
+
+def line(throughput: Throughput) -> str:
+    """One round in one line."""
+    return (
+        f"  {throughput.rate:.1f} calls/s ({throughput.calls} in {throughput.seconds:.1f} s), machine "
+        f"{throughput.busy:.0%} busy, {throughput.strangers:.0%} by others; ms of processor time a call: "
+        + ", ".join(f"{name} {ms:.2f}" for name, ms in throughput.cpu_ms.items())
+    )
+
+
+def markdown(
+    product: Sequence[Throughput],
+    bare: Sequence[Throughput],
+    to_invite: Mapping[str, Spread],
+    to_feed: Mapping[str, Spread],
+    on: Machine,
+) -> str:
+    """The whole report."""
+    lines = [f"{on.processor}, {on.cores} cores, {on.memory_gib} GiB, {on.system}; load {on.load_before:.1f}"]
+    lines += [", ".join(f"{name} {value}" for name, value in on.versions.items()), ""]
+    if product or bare:
+        lines += ["| calls/s | by round | median |", "|---|---|---|"]
+        for name, rounds in (("whole product", product), ("bare asterisk-ami loop", bare)):
+            rates = [one.rate for one in rounds]
+            if rates:
+                shown = " · ".join(f"{rate:.1f}" for rate in rates)
+                lines.append(f"| {name} | {shown} | {statistics.median(rates):.1f} |")
+        if product and bare:
+            ratios = [one.rate / other.rate for one, other in zip(product, bare, strict=True)]
+            shown = " · ".join(f"{ratio:.2f}" for ratio in ratios)
+            lines.append(f"| ratio | {shown} | {statistics.median(ratios):.2f} |")
+        lines += ["", *_cpu(product, bare)]
+    for title, steps in (("submit → INVITE", to_invite), ("keypress → feed", to_feed)):
+        if steps:
+            lines += [f"| {title} | calls | p50 ms | p95 ms | most ms |", "|---|---|---|---|---|"]
+            lines += [
+                f"| {'**' + name + '**' if name == title else name} | {one.count} "
+                f"| {one.p50:.1f} | {one.p95:.1f} | {one.most:.1f} |"
+                for name, one in steps.items()
+            ]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _cpu(product: Sequence[Throughput], bare: Sequence[Throughput]) -> list[str]:
+    names = list(dict.fromkeys(name for one in (*product, *bare) for name in one.cpu_ms))
+    lines = ["| processor time, ms a call | product | bare loop |", "|---|---|---|"]
+    sums = [0.0, 0.0]
+    for name in names:
+        row = []
+        for place, rounds in enumerate((product, bare)):
+            values = [one.cpu_ms[name] for one in rounds if name in one.cpu_ms]
+            middle = statistics.median(values) if values else 0.0
+            sums[place] += middle
+            row.append(f"{middle:.2f}" if values else "–")
+        lines.append(f"| {name} | {row[0]} | {row[1]} |")
+    return [*lines, f"| all of these | {sums[0]:.2f} | {sums[1]:.2f} |", ""]
+
+
+def _said(command: list[str]) -> str:
+    """The version in what a program says of itself."""
+    text = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    words = text.replace("v=", "").replace("SIPp v", "").split()
+    return next((word.rstrip(".") for word in words if word[:1].isdigit()), "unknown")
