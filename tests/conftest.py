@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from deploy.asterisk.prompts import Voice, prompt_directory
@@ -16,6 +17,10 @@ from deploy.stack.packages import PartMissingError
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import DATABASES, Redis
 from deploy.stack.test_run import in_ci
+
+# How long an example takes is the machine's business: bounds on time belong in `make bench`.
+hypothesis.settings.register_profile("movecar", deadline=None)
+hypothesis.settings.load_profile("movecar")
 
 
 @pytest.hookimpl(wrapper=True)

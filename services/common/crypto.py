@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 from typing import Self
@@ -70,4 +69,4 @@ class Keys:
 
     def index(self, kind: str, text: str) -> str:
         """Return the blind index of a value: equal for equal values of a kind, otherwise opaque."""
-        return hmac.new(self._index, f"{kind}\x00{text}".encode(), hashlib.sha256).hexdigest()[:32]
+        return hmac.digest(self._index, f"{kind}\x00{text}".encode(), "sha256").hex()[:32]

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from services.common.crypto import MIN_SECRET_BYTES
 
 PREFIX = "MOVECAR_"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MIN_RETENTION_DAYS = 1096
 """Three years, one of them a leap year (B8)."""
 
@@ -79,6 +80,7 @@ class Settings(BaseSettings):
     trunk_uri: Annotated[str, Field(pattern=r"^sips?:[A-Za-z0-9._@:\[\]-]+$")] = "sip:127.0.0.1:5070"
     registry_url: str = ""
     registry_token: SecretStr = SecretStr("")
+    registry_ca: Path | None = None
     registry_csv: Path | None = None
     demo: bool | None = None
     instance: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "1"
@@ -112,6 +114,16 @@ class Settings(BaseSettings):
     def _url_has_scheme_and_host(cls, value: str) -> str:
         if value and not (urlsplit(value).scheme and (urlsplit(value).netloc or urlsplit(value).path)):
             raise ValueError("must be a URL with scheme and host")
+        return value
+
+    @field_validator("registry_url")
+    @classmethod
+    def _registry_is_private(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
+            raise ValueError("must be https: owners' numbers travel over it (http only to this machine)")
+        if parts.username or parts.password:
+            raise ValueError("must not hold a password: use registry_token")
         return value
 
     @field_validator("database_url")

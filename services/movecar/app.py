@@ -15,7 +15,7 @@ from services.movecar.people import api as people_api
 from services.movecar.people.demo import make_demo_accounts
 from services.movecar.people.passwords import Passwords
 from services.movecar.people.sessions import Sessions
-from services.movecar.registry.choice import choose_registry
+from services.movecar.registry.choice import LocalSource, choose_registry
 
 NAME = "movecar"
 
@@ -29,6 +29,15 @@ def build(kernel: Kernel) -> Service:
     lookups = Lookups(kernel.database, rules, registry.registry)
     deadlines = Deadlines(kernel.database, rules)
     stream = CaseStream(kernel, rules)
+
+    tasks = {
+        "lookups": lookups.run,
+        "deadlines": deadlines.run,
+        "ended-sessions": sessions.watch_ended,
+        "case-stream": stream.tail.run,
+    }
+    if isinstance(registry, LocalSource):
+        tasks["registry"] = registry.keep
 
     async def start() -> None:
         password = kernel.settings.demo_password.get_secret_value()
@@ -46,12 +55,7 @@ def build(kernel: Kernel) -> Service:
         ],
         routes=console.routes(kernel.settings.is_demo),
         handlers=Reports(rules).table(),
-        tasks={
-            "lookups": lookups.run,
-            "deadlines": deadlines.run,
-            "ended-sessions": sessions.watch_ended,
-            "case-stream": stream.tail.run,
-        },
+        tasks=tasks,
         checks={"registry": registry.check},
         start=start,
         drain=stream.tail.close,

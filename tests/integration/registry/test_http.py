@@ -346,25 +346,6 @@ async def test_a_cancelled_lookup_says_nothing_about_the_platform(platform: Plat
         assert await lookup(registry) == NotFound()
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        # clear text over a network
-        "http://platform.example/vehicles",
-        "http://10.0.0.8/vehicles",
-        # a password where it would be logged
-        "https://user:password@platform.example/vehicles",
-        # no URL for this
-        "ftp://platform.example/vehicles",
-        "platform.example",
-        "",
-    ],
-)
-def test_a_url_that_would_give_owners_away_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="URL must"):
-        HttpRegistry(url, "", ManualClock())
-
-
 def self_signed(directory: Path) -> tuple[ssl.SSLContext, Path]:
     """A server's context for 127.0.0.1 and the file of the authority that made it."""
     key = ec.generate_private_key(ec.SECP256R1())

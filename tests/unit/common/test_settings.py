@@ -30,6 +30,7 @@ def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("pbx", "sandbox"),
         ("trunk_uri", "sip:127.0.0.1:5070"),
         ("registry_url", ""),
+        ("registry_ca", None),
         ("desk_phone", "0519-81997327"),
         ("fault_after", 15),
         ("ack_remind", 60),
@@ -79,8 +80,11 @@ def test_without_settings_it_is_the_embedded_demo() -> None:
         ({"TRUNK_URI": "127.0.0.1:5070"}, "MOVECAR_TRUNK_URI: "),
         ({"TRUNK_URI": "sip:h\nexten => s,1,System(x)"}, "MOVECAR_TRUNK_URI: "),  # ends in Asterisk's files
         ({"REGISTRY_URL": "h"}, "MOVECAR_REGISTRY_URL: must be a URL"),
+        # Owners' numbers never travel in clear text, nor passwords in a URL that logs may show.
+        ({"REGISTRY_URL": "http://h"}, "MOVECAR_REGISTRY_URL: must be https"),
+        ({"REGISTRY_URL": "https://u:p@h"}, "MOVECAR_REGISTRY_URL: must not hold a password"),
         (
-            {"REGISTRY_URL": "http://h", "REGISTRY_CSV": "f.csv"},
+            {"REGISTRY_URL": "https://h", "REGISTRY_CSV": "f.csv"},
             "MOVECAR_REGISTRY_URL and MOVECAR_REGISTRY_CSV exclude each other",
         ),
         ({"DESK_PUSH_URL": "desk", "DESK_PUSH_SECRET": "s"}, "MOVECAR_DESK_PUSH_URL: must be a URL"),
