@@ -17,8 +17,8 @@ from deploy.stack.asterisk_program import asterisk_program
 from deploy.stack.child import Child, PartFailedError
 from deploy.stack.ports import address_towards, free_port
 
-RTP_PORTS = 1000
-"""Ports for speech; a call takes two."""
+RTP_PORTS = 4000
+"""Ports for speech; a call takes two. Asterisk passes over those in use, so that switches may share them."""
 
 
 class Asterisk:
@@ -34,7 +34,7 @@ class Asterisk:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")
         self._prompts = prompts
-        rtp = free_port(RTP_PORTS)
+        rtp = 32_768 + 2 * secrets.randbelow(12_000)
         defaults = PbxSettings(
             directory=directory.absolute(),
             modules=self._program.modules,

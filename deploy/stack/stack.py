@@ -205,6 +205,8 @@ class Stack:
             prompts=prompt_directory(plan.voice),
             trunk_uri=self.trunk_uri,
             key_wait=plan.key_wait,
+            # a net under the services' own limit (30 unless given), far enough away never to act first
+            max_calls=2 * int(self._given().get("MOVECAR_MAX_CONCURRENT_CALLS") or 30),
         )
 
     def _make_services(self, environment: Mapping[str, str]) -> None:
@@ -218,10 +220,13 @@ class Stack:
             log = self.logs / f"{name}.log"
             self._parts[name] = ServiceProcess(name, listen, environment, log, path)
 
+    def _given(self) -> dict[str, str]:
+        return {**os.environ, **self.plan.environment}
+
     def _environment(self) -> dict[str, str]:
         """Settings of the services; what the stack decides wins over what it was given."""
         directory, switch = self.plan.directory.absolute(), self.asterisk.settings
-        given = {**os.environ, **self.plan.environment}
+        given = self._given()
         return given | {
             "MOVECAR_LISTEN": self.plan.listen,
             "MOVECAR_OUTBOUND_LISTEN": self.plan.outbound_listen,
