@@ -234,7 +234,8 @@ class AttemptRecord:
                 self.greetings_ended += 1
             case Trigger.KEY_PRESSED if self.key is None and change.key in calls.KEY_OUTCOMES:
                 self.key, self.key_at = change.key, at
-                self.outcome = calls.KEY_OUTCOMES[change.key]
+                # The dialplan's note of the same key may have been read before.
+                self.outcome = self.outcome or calls.KEY_OUTCOMES[change.key]
             case Trigger.PROMPT_FAILED:
                 self.prompt_failed_at = at
             case Trigger.LEFT_ANSWER if change.left:

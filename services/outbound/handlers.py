@@ -1,18 +1,19 @@
 """What the other services ask of the caller."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import Insert, select, update
 from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.dml import ReturningInsert
 
-from services.common.bus import Handler, emit
+from services.common.bus import Handler, Together, emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import rows_changed
 from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
 from services.common.ids import new_id
 from services.outbound.attempts import AttemptRecord, Trigger, origins
@@ -22,10 +23,9 @@ from services.outbound.prompts import UnspeakablePlateError, speak
 
 log = structlog.get_logger(__name__)
 
-_WAKES = "outbound_wakes_dialer"
-_NEW_CONTACT: dict[str, Insert] = {
-    "postgresql": postgresql.insert(CONTACTS).on_conflict_do_nothing(),
-    "sqlite": sqlite.insert(CONTACTS).on_conflict_do_nothing(),
+_NEW_CONTACTS: Final[dict[str, ReturningInsert[str]]] = {
+    name: dialect.insert(CONTACTS).on_conflict_do_nothing().returning(CONTACTS.c.id)
+    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
 }
 
 
@@ -41,43 +41,56 @@ class Handlers:
         self._own = own
         self._wake = wake
 
-    async def on_contact_requested(self, session: AsyncSession, event: ContactRequested) -> None:
-        """Queue the first call, or conclude at once when nobody may be called or the plate cannot be said."""
+    async def on_contacts_requested(self, session: AsyncSession, events: Sequence[ContactRequested]) -> None:
+        """Queue first calls; conclude at once where nobody may be called or the plate cannot be said."""
         now = self._clock.now()
+        contacts = {event.contact_id: self._contact(event, now) for event in events}
+        stored = await _store(session, contacts.values())
+        first: list[dict[str, Any]] = []
+        concluded: list[ContactConcluded] = []
+        for contact_id in stored:  # the others were asked for before, or withdrawn before they were asked for
+            contact = contacts[contact_id]
+            if contact["outcome"]:
+                concluded.append(
+                    ContactConcluded(
+                        occurred_at=now,
+                        case_id=contact["case_id"],
+                        contact_id=contact_id,
+                        outcome=contact["outcome"],
+                    )
+                )
+            else:
+                attempt = AttemptRecord(
+                    id=new_id(),
+                    contact_id=contact_id,
+                    case_id=contact["case_id"],
+                    number=1,
+                    number_index=0,
+                    script_version=self._script_version,
+                    queued_at=now,
+                    due_at=now,
+                )
+                first.append(new_row(attempt, contact["callees"][0]))
+        if first:
+            # Not told to the others: `dialing` follows as soon as a line is free.
+            await session.execute(NEW_ATTEMPTS, first)
+            sqlalchemy_event.listen(session.sync_session, "after_commit", lambda _: self._wake(), once=True)
+        if concluded:
+            await emit(session, *concluded)
+
+    def _contact(self, event: ContactRequested, now: datetime) -> dict[str, Any]:
         callees = callable_ones(self._keys, event.contact_id, event.numbers_sealed, self._own)
         outcome = self._hopeless(event, callees.indexes)
-        stored = await _store(
-            session,
-            id=event.contact_id,
-            case_id=event.case_id,
-            plate_sealed=event.plate_sealed,
-            numbers_sealed=callees.sealed,
-            callees=callees.indexes,
-            outcome=outcome,
-            requested_at=event.occurred_at,
-            concluded_at=now if outcome else None,
-        )
-        if not stored:
-            return  # asked for before, or withdrawn before it was asked for
-        if outcome:
-            concluded = ContactConcluded(
-                occurred_at=now, case_id=event.case_id, contact_id=event.contact_id, outcome=outcome
-            )
-            await emit(session, concluded)
-            return
-        first = AttemptRecord(
-            id=new_id(),
-            contact_id=event.contact_id,
-            case_id=event.case_id,
-            number=1,
-            number_index=0,
-            script_version=self._script_version,
-            queued_at=now,
-            due_at=now,
-        )
-        # Not told to the others: `dialing` follows as soon as a line is free.
-        await session.execute(NEW_ATTEMPTS, [new_row(first, callees.indexes[0])])
-        self._wake_after_commit(session)
+        return {
+            "id": event.contact_id,
+            "case_id": event.case_id,
+            "plate_sealed": event.plate_sealed,
+            "numbers_sealed": callees.sealed,
+            "callees": callees.indexes,
+            "outcome": outcome,
+            "requested_at": event.occurred_at,
+            "concluded_at": now if outcome else None,
+        }
 
     def _hopeless(self, event: ContactRequested, callees: list[str]) -> ContactOutcome | None:
         if not callees:
@@ -89,26 +102,19 @@ class Handlers:
             return "failed"
         return None
 
-    def _wake_after_commit(self, session: AsyncSession) -> None:
-        if _WAKES not in session.info:  # a batch of requests wakes the dialer once
-            session.info[_WAKES] = True
-            sqlalchemy_event.listen(session.sync_session, "after_commit", lambda _: self._wake(), once=True)
-
     async def on_contact_withdrawn(self, session: AsyncSession, event: ContactWithdrawn) -> None:
         """Cancel what is queued: it ends without an outcome, as nobody was rung. A live call goes on."""
         now = self._clock.now()
         # A request that is still to come (it was set aside, and is replayed later) finds itself withdrawn.
-        await _store(
-            session,
-            id=event.contact_id,
-            case_id=event.case_id,
-            plate_sealed="",
-            numbers_sealed=[],
-            callees=[],
-            outcome=None,
-            requested_at=now,
-            concluded_at=None,
-        )
+        tombstone = {
+            "id": event.contact_id,
+            "case_id": event.case_id,
+            "plate_sealed": "",
+            "numbers_sealed": [],
+            "callees": [],
+            "requested_at": now,
+        }
+        await _store(session, [tombstone])
         # The contact's row first: who is writing a further attempt holds it, and we see that attempt then.
         await session.execute(
             update(CONTACTS)
@@ -134,14 +140,13 @@ class Handlers:
     @property
     def table(self) -> dict[type[Event], Handler]:
         """Event → what is done about it."""
-        handlers: dict[type[Event], Any] = {
-            ContactRequested: self.on_contact_requested,
+        return {
+            ContactRequested: Together(self.on_contacts_requested),
             ContactWithdrawn: self.on_contact_withdrawn,
         }
-        return handlers
 
 
-async def _store(session: AsyncSession, **contact: Any) -> bool:
-    """Store a contact; False when it is there already."""
-    stored = await session.execute(_NEW_CONTACT[session.get_bind().dialect.name], contact)
-    return rows_changed(stored) > 0
+async def _store(session: AsyncSession, contacts: Iterable[dict[str, Any]]) -> Sequence[str]:
+    """Store the contacts that are not there yet; return their ids."""
+    statement = _NEW_CONTACTS[session.get_bind().dialect.name]
+    return (await session.scalars(statement, list(contacts))).all()

@@ -137,6 +137,11 @@ class Journal:
             log.exception("journal_batch_failed", attempts=len(batch))
             await self._write_apart(batch)
 
+    async def drain(self) -> None:
+        """Write everything that is pending, now. Raises when the database is away, and loses nothing."""
+        while self._pending:
+            await self.flush()
+
     async def _write(self, batch: Mapping[str, Sequence[Change]]) -> None:
         changes = [change for share in batch.values() for change in share]
         async with self._database.transaction() as session:

@@ -1,7 +1,7 @@
 """Changes → rows, events and the next step, in the caller's transaction: few statements for many attempts."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -11,7 +11,7 @@ from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
-from services.common.database import rows_changed
+from services.common.database import padded, rows_changed
 from services.common.events import AttemptOutcome, ContactConcluded, ContactOutcome, Event
 from services.common.ids import new_id
 from services.common.settings import RedialRules
@@ -85,15 +85,6 @@ def record_of(row: Any) -> AttemptRecord:
         case_id=values["case_id"],
         **{column.name: values[column] for column in RECORD_COLUMNS[:-1]},
     )
-
-
-def padded(ids: Iterable[str]) -> list[str]:
-    """Return ids for an IN list, filled up to a power of two with the last one.
-
-    PostgreSQL plans a statement anew for every length of the list; so there are ten lengths at most.
-    """
-    known = sorted(ids)
-    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known))
 
 
 @dataclass(slots=True)
