@@ -6,7 +6,7 @@ survived); `BEGIN IMMEDIATE`, WAL and a busy timeout make it 100 of 100.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from socket import gaierror
@@ -220,6 +220,15 @@ def _close_sqlite_traps(engine: AsyncEngine) -> None:
     def _begin(connection: Any) -> None:
         read_only = connection.get_execution_options().get(_READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def padded(ids: Iterable[str]) -> list[str]:
+    """Return ids for an IN list, at least one, filled up to a power of two with the last one.
+
+    PostgreSQL plans a statement anew for every length of the list; so there are ten lengths at most.
+    """
+    known = sorted(ids)
+    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known))
 
 
 def rows_changed(result: Any) -> int:

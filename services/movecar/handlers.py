@@ -1,10 +1,14 @@
 """What the other services report and what it does to cases: read the table at the end first."""
 
-from sqlalchemy import insert, select, update
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Insert, Table, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.bus import Handler, emit
+from services.common.bus import Handler, Together, emit
+from services.common.database import padded
 from services.common.events import (
     AttemptChanged,
     ContactConcluded,
@@ -19,8 +23,30 @@ from services.movecar.cases.machine import (
     ESCALATION_OF_TRIGGER,
     OPEN,
 )
-from services.movecar.cases.models import Case, CaseAttempt, CaseHistory
-from services.movecar.cases.transitions import CaseRules, find_case
+from services.movecar.cases.models import Case, CaseAttempt
+from services.movecar.cases.rows import find_case, lock_cases, write_history
+from services.movecar.cases.transitions import CaseRules, Move
+
+_ATTEMPTS = cast(Table, CaseAttempt.__table__)
+_REPORTED = tuple(column.name for column in _ATTEMPTS.columns if column.name != "id")
+
+
+def _keep_newest(make: Any) -> Insert:
+    statement = make(_ATTEMPTS)
+    return cast(
+        Insert,
+        statement.on_conflict_do_update(
+            index_elements=[_ATTEMPTS.c.id],
+            set_={name: statement.excluded[name] for name in _REPORTED},
+            where=_ATTEMPTS.c.version < statement.excluded.version,
+        ),
+    )
+
+
+_KEEP = {"postgresql": _keep_newest(postgresql.insert), "sqlite": _keep_newest(sqlite.insert)}
+_STANDING = select(Case.id, Case.status, Case.escalation_id).where(
+    Case.id.in_(bindparam("ids", expanding=True))
+)
 
 
 class Reports:
@@ -29,56 +55,42 @@ class Reports:
     def __init__(self, rules: CaseRules) -> None:
         self._rules = rules
 
-    async def on_attempt_changed(self, session: AsyncSession, event: AttemptChanged) -> None:
-        """Keep the newest state of a call; an older one that comes late changes nothing."""
-        values = event.model_dump(
-            include={
-                "case_id",
-                "contact_id",
-                "version",
-                "number",
-                "state",
-                "outcome",
-                "script_version",
-                "queued_at",
-                "dialed_at",
-                "answered_at",
-                "ended_at",
-            }
-        )
-        make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-        statement = make(CaseAttempt).values(id=event.attempt_id, **values)
-        await session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[CaseAttempt.id],
-                set_={name: statement.excluded[name] for name in values},
-                where=CaseAttempt.version < statement.excluded.version,
-            )
-        )
-        row = (
-            await session.execute(select(Case.status, Case.escalation_id).where(Case.id == event.case_id))
-        ).first()
-        if row is not None:
-            await emit(session, self._rules.changed_to(event.case_id, row.status, row.escalation_id))
+    async def on_attempts_changed(self, session: AsyncSession, events: Sequence[AttemptChanged]) -> None:
+        """Keep the newest state of each call; an older one that comes late changes nothing."""
+        rows = [
+            {"id": event.attempt_id} | {name: getattr(event, name) for name in _REPORTED} for event in events
+        ]
+        await session.execute(_KEEP[session.get_bind().dialect.name], rows)
+        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        changed = [self._rules.changed_to(*row) for row in standing]
+        if changed:
+            await emit(session, *changed)
 
-    async def on_contact_concluded(self, session: AsyncSession, event: ContactConcluded) -> None:
-        """Move the case by what became of calling the owner."""
-        case = await find_case(session, event.case_id, for_update=True)
-        if case is None or case.status != "calling" or case.contact_id != event.contact_id:
-            # Withdrawn or escalated by hand meanwhile, or a newer contact is running: the news is kept for
-            # the file and moves nothing.
-            if case is not None:
-                await self._note(session, case, "contact_concluded_late", event.outcome)
-            return
-        trigger = CONTACT_TRIGGERS[event.outcome]
-        await self._rules.apply(
-            session,
-            case,
-            trigger,
-            reason=event.outcome,
-            attention=CONTACT_ATTENTION.get(event.outcome),
-            escalation=ESCALATION_OF_TRIGGER.get(trigger),
-        )
+    async def on_contacts_concluded(self, session: AsyncSession, events: Sequence[ContactConcluded]) -> None:
+        """Move the cases by what became of calling their owners."""
+        for share in _once_a_case(events):
+            cases = await lock_cases(session, list(share))
+            moves = []
+            for event in share.values():
+                case = cases.get(event.case_id)
+                if case is None:
+                    continue
+                if case.status != "calling" or case.contact_id != event.contact_id:
+                    # Withdrawn or escalated by hand meanwhile, or a newer contact is running: the news is
+                    # kept for the file and moves nothing.
+                    await self._note(session, case, "contact_concluded_late", event.outcome)
+                    continue
+                trigger = CONTACT_TRIGGERS[event.outcome]
+                moves.append(
+                    Move(
+                        case,
+                        trigger,
+                        reason=event.outcome,
+                        attention=CONTACT_ATTENTION.get(event.outcome),
+                        escalation=ESCALATION_OF_TRIGGER.get(trigger),
+                    )
+                )
+            await self._rules.apply_all(session, moves)
 
     async def on_escalation_raised(self, session: AsyncSession, event: EscalationRaised) -> None:
         """Show the operator the place in the desk's feed."""
@@ -129,25 +141,37 @@ class Reports:
         return case
 
     async def _note(self, session: AsyncSession, case: Case, trigger: str, reason: str | None) -> None:
-        await session.execute(
-            insert(CaseHistory).values(
-                case_id=case.id,
-                at=self._rules.clock.now(),
-                actor="system",
-                trigger=trigger,
-                from_status=case.status,
-                to_status=case.status,
-                reason=reason,
-                note="",
-            )
+        await write_history(
+            session,
+            {
+                "case_id": case.id,
+                "at": self._rules.clock.now(),
+                "actor": "system",
+                "trigger": trigger,
+                "from_status": case.status,
+                "to_status": case.status,
+                "reason": reason,
+                "note": "",
+            },
         )
 
     def table(self) -> dict[type[Event], Handler]:
         """Return which handler runs for which event."""
         return {
-            AttemptChanged: self.on_attempt_changed,
-            ContactConcluded: self.on_contact_concluded,
+            AttemptChanged: Together(self.on_attempts_changed),
+            ContactConcluded: Together(self.on_contacts_concluded),
             EscalationRaised: self.on_escalation_raised,
             EscalationAcknowledged: self.on_escalation_acknowledged,
             EscalationDisposed: self.on_escalation_disposed,
         }
+
+
+def _once_a_case(events: Sequence[ContactConcluded]) -> Iterator[dict[str, ContactConcluded]]:
+    """Cut the sequence where a case comes again: each part has a case at most once."""
+    part: dict[str, ContactConcluded] = {}
+    for event in events:
+        if event.case_id in part:
+            yield part
+            part = {}
+        part[event.case_id] = event
+    yield part

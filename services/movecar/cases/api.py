@@ -18,9 +18,10 @@ from services.movecar.cases import actions
 from services.movecar.cases.intake import Request, open_case
 from services.movecar.cases.machine import IllegalTransition, Status
 from services.movecar.cases.models import Case
+from services.movecar.cases.rows import CaseMoved, find_case
 from services.movecar.cases.search import find_cases, history_of
-from services.movecar.cases.transitions import CaseMoved, CaseRules, find_case
-from services.movecar.cases.view import CaseView, OpenedCase, show
+from services.movecar.cases.transitions import CaseRules
+from services.movecar.cases.view import CaseView, OpenedCase, show, show_new
 from services.movecar.plates import Color, InvalidColor, InvalidPlate, Plate, parse, parse_color
 
 OPERATOR: frozenset[Role] = frozenset({"operator"})
@@ -152,7 +153,10 @@ class CaseApi:
             requester_phone=phone.digits,
         )
         case, joined = await open_case(call.session, self._rules, request, call.principal)
-        (view,) = await show(call.session, self._rules, [case], call.principal.role)
+        if joined:
+            (view,) = await show(call.session, self._rules, [case], call.principal.role)
+        else:
+            view = show_new(self._rules, case, call.principal.role)
         return Answer(200 if joined else 201, OpenedCase.model_construct(**dict(view), joined=joined))
 
     async def get(self, call: Call[Nothing, Nothing]) -> Answer:

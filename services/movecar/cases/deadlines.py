@@ -9,7 +9,8 @@ from sqlalchemy import select
 from services.common.database import Database
 from services.movecar.cases.machine import ESCALATION_OF_ATTENTION, IllegalTransition
 from services.movecar.cases.models import Case
-from services.movecar.cases.transitions import CaseMoved, CaseRules, find_case
+from services.movecar.cases.rows import CaseMoved, find_case
+from services.movecar.cases.transitions import CaseRules
 
 log = structlog.get_logger(__name__)
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Insert, bindparam, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -13,9 +14,31 @@ from services.common.events import CallMode
 from services.common.http.auth import Principal
 from services.common.ids import new_id
 from services.movecar.cases.machine import OPEN, deadline_of
-from services.movecar.cases.models import Case, CaseHistory, CaseJoin, CaseNumber
+from services.movecar.cases.models import Case, CaseJoin, CaseNumber
+from services.movecar.cases.rows import insert_case, write_history
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
+
+_OPEN_OF_PLATE = (
+    select(Case)
+    .where(Case.plate_index == bindparam("plate_index"), Case.status.in_(sorted(OPEN)))
+    .order_by(Case.created_at)
+    .limit(1)
+)
+_OPEN_OF_CAR = _OPEN_OF_PLATE.where((Case.plate_color == bindparam("color")) | Case.plate_color.is_(None))
+
+
+def _next_of_day(make: Any) -> Insert:
+    statement = make(CaseNumber.__table__)
+    return cast(
+        Insert,
+        statement.on_conflict_do_update(
+            index_elements=[CaseNumber.day], set_={"last": CaseNumber.last + 1}
+        ).returning(CaseNumber.last),
+    )
+
+
+_NEXT_NUMBER = {"postgresql": _next_of_day(postgresql.insert), "sqlite": _next_of_day(sqlite.insert)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +101,19 @@ async def open_case(
         deadline_at=deadline_of("looking_up", now, rules.settings),
         lookup_started_at=None,
     )
-    await session.execute(
-        insert(Case).values({column.key: getattr(case, column.key) for column in Case.__table__.columns})
-    )
-    await session.execute(
-        insert(CaseHistory).values(
-            case_id=case_id,
-            at=now,
-            actor=operator.name,
-            trigger="opened",
-            from_status=None,
-            to_status="looking_up",
-            reason=None,
-            note=request.note,
-        )
+    await insert_case(session, case)
+    await write_history(
+        session,
+        {
+            "case_id": case_id,
+            "at": now,
+            "actor": operator.name,
+            "trigger": "opened",
+            "from_status": None,
+            "to_status": "looking_up",
+            "reason": None,
+            "note": request.note,
+        },
     )
     await emit(session, rules.changed(case, now))
     return case, False
@@ -104,12 +126,10 @@ def open_key(rules: CaseRules, plate: str, color: str | None) -> str:
 
 async def open_case_of(session: AsyncSession, rules: CaseRules, plate: str, color: str | None) -> Case | None:
     """Return the open case of a car. Without a colour on either side the plate alone decides."""
-    statement = select(Case).where(
-        Case.plate_index == rules.keys.index("plate", plate), Case.status.in_(OPEN)
+    case: Case | None = await session.scalar(
+        _OPEN_OF_PLATE if color is None else _OPEN_OF_CAR,
+        {"plate_index": rules.keys.index("plate", plate)} | ({} if color is None else {"color": color}),
     )
-    if color is not None:
-        statement = statement.where((Case.plate_color == color) | Case.plate_color.is_(None))
-    case = await session.scalar(statement.order_by(Case.created_at).limit(1))
     if case is not None:
         session.expunge(case)
     return case
@@ -133,17 +153,18 @@ async def _join(
             requester_index=rules.keys.index("phone", request.requester_phone),
         )
     )
-    await session.execute(
-        insert(CaseHistory).values(
-            case_id=case.id,
-            at=now,
-            actor=operator.name,
-            trigger="joined",
-            from_status=case.status,
-            to_status=case.status,
-            reason=None,
-            note=request.location,
-        )
+    await write_history(
+        session,
+        {
+            "case_id": case.id,
+            "at": now,
+            "actor": operator.name,
+            "trigger": "joined",
+            "from_status": case.status,
+            "to_status": case.status,
+            "reason": None,
+            "note": request.location,
+        },
     )
     await emit(session, rules.changed(case, now))
 
@@ -151,13 +172,7 @@ async def _join(
 async def _next_number(session: AsyncSession, now: datetime) -> str:
     """Return the next number of the local day, e.g. YC20260401000001; a rollback gives its number back."""
     day = local(now).date()
-    make = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    last = await session.scalar(
-        make(CaseNumber)
-        .values(day=day, last=1)
-        .on_conflict_do_update(index_elements=[CaseNumber.day], set_={"last": CaseNumber.last + 1})
-        .returning(CaseNumber.last)
-    )
+    last = await session.scalar(_NEXT_NUMBER[session.get_bind().dialect.name], {"day": day, "last": 1})
     return f"YC{day:%Y%m%d}{last:06d}"
 
 

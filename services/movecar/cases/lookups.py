@@ -3,20 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import Database
+from services.common.database import Database, padded
 from services.common.ids import new_id
 from services.common.phones import mask_phone
 from services.movecar.cases.machine import AttentionReason, IllegalTransition
 from services.movecar.cases.models import Case, Lookup
-from services.movecar.cases.transitions import CaseMoved, CaseRules, find_case
+from services.movecar.cases.rows import CaseMoved, find_case
+from services.movecar.cases.transitions import CaseRules, Move
 from services.movecar.masks import mask_name
 from services.movecar.plates import Color, Plate, parse
 from services.movecar.registry.answers import (
@@ -37,6 +38,22 @@ _BATCH = 50
 _POLL_SECONDS = 1.0
 _GIVEN_UP_AFTER = timedelta(seconds=15)
 """A lookup started longer ago than this was cut off by a crash and is asked again: asking is harmless."""
+
+_WAITS = (Case.status == "looking_up") & (
+    Case.lookup_started_at.is_(None) | (Case.lookup_started_at < bindparam("cut_off"))
+)
+_WAITING_AT_ALL = select(Case.id).where(_WAITS).limit(1)
+_WAITING = (
+    select(Case.id).where(_WAITS).order_by(Case.created_at).limit(_BATCH).with_for_update(skip_locked=True)
+)
+_CLAIM = (
+    update(Case)
+    .where(Case.id.in_(bindparam("waiting", expanding=True)))
+    .values(lookup_started_at=bindparam("now"))
+    .returning(Case)
+    .execution_options(synchronize_session=False)
+)
+_NEW_LOOKUP = insert(cast(Table, Lookup.__table__))
 
 
 class Lookups:
@@ -69,34 +86,17 @@ class Lookups:
 
     async def _claim(self) -> list[Case]:
         now = self._rules.clock.now()
-        waiting = (Case.status == "looking_up") & (
-            Case.lookup_started_at.is_(None) | (Case.lookup_started_at < now - _GIVEN_UP_AFTER)
-        )
+        cut_off = {"cut_off": now - _GIVEN_UP_AFTER}
         async with self._database.reading() as session:
-            if await session.scalar(select(Case.id).where(waiting).limit(1)) is None:
+            if await session.scalar(_WAITING_AT_ALL, cut_off) is None:
                 return []
         async with self._database.transaction() as session:
-            ids = (
-                await session.scalars(
-                    select(Case.id)
-                    .where(waiting)
-                    .order_by(Case.created_at)
-                    .limit(_BATCH)
-                    .with_for_update(skip_locked=True)
-                )
-            ).all()
+            ids = list(await session.scalars(_WAITING, cut_off))
             if not ids:
                 return []
-            cases = await session.scalars(
-                update(Case)
-                .where(Case.id.in_(ids))
-                .values(lookup_started_at=now)
-                .returning(Case)
-                .execution_options(synchronize_session=False)
-            )
-            found = list(cases)
+            cases = list(await session.scalars(_CLAIM, {"waiting": padded(ids), "now": now}))
             session.expunge_all()
-            return found
+        return cases
 
     async def _ask(self, case: Case) -> Answer:
         plate = parse(self._rules.plate(case))
@@ -110,52 +110,54 @@ class Lookups:
             return Unavailable(Outage.MALFORMED)
 
     async def _conclude(self, cases: Sequence[Case], answers: Sequence[Answer]) -> None:
+        answered = list(zip(cases, answers, strict=True))
         try:
             async with self._database.transaction() as session:
-                for case, answer in zip(cases, answers, strict=True):
-                    await self._conclude_one(session, case, answer)
+                await self._conclude_together(session, answered)
         except (CaseMoved, IllegalTransition):
             # An operator was faster with one of them: settle each by itself, on its present state.
-            for case, answer in zip(cases, answers, strict=True):
+            for case, answer in answered:
                 async with self._database.transaction() as session:
                     fresh = await find_case(session, case.id, for_update=True)
                     if fresh is not None and fresh.status == "looking_up":
-                        await self._conclude_one(session, fresh, answer)
+                        await self._conclude_together(session, [(fresh, answer)])
+        for answer in answers:
+            LOOKUPS.labels(_described(answer)[0]).inc()
 
-    async def _conclude_one(self, session: AsyncSession, case: Case, answer: Answer) -> None:
-        rules = self._rules
-        result, detail = _described(answer)
-        LOOKUPS.labels(result).inc()
-        await session.execute(
-            insert(Lookup).values(
-                id=new_id(),
-                case_id=case.id,
-                plate_index=case.plate_index,
-                operator_id=case.operator_id,
-                asked_at=case.lookup_started_at,
-                answered_at=rules.clock.now(),
-                result=result,
-                detail=detail,
-            )
-        )
-        if isinstance(answer, Found) and answer.vehicle.phones:
-            vehicle = answer.vehicle
-            await rules.apply(
-                session,
-                case,
-                "found",
-                changes={
-                    "plate_color": vehicle.color,
-                    "owner_name_masked": mask_name(vehicle.owner),
-                    "owner_phone_masked": mask_phone(vehicle.phones[0]),
-                    "numbers_sealed": [
-                        rules.keys.seal(phone, f"case:{case.id}:owner") for phone in vehicle.phones
-                    ],
-                },
-            )
-            return
-        plate = parse(rules.plate(case))
-        await rules.apply(session, case, "lookup_failed", attention=_attention(answer, plate), reason=result)
+    async def _conclude_together(
+        self, session: AsyncSession, answered: Sequence[tuple[Case, Answer]]
+    ) -> None:
+        now = self._rules.clock.now()
+        await session.execute(_NEW_LOOKUP, [_row(case, answer, now) for case, answer in answered])
+        await self._rules.apply_all(session, [self._move(case, answer) for case, answer in answered])
+
+    def _move(self, case: Case, answer: Answer) -> Move:
+        if not (isinstance(answer, Found) and answer.vehicle.phones):
+            plate = parse(self._rules.plate(case))
+            result, _ = _described(answer)
+            return Move(case, "lookup_failed", attention=_attention(answer, plate), reason=result)
+        vehicle, seal = answer.vehicle, self._rules.keys.seal
+        changes = {
+            "plate_color": vehicle.color,
+            "owner_name_masked": mask_name(vehicle.owner),
+            "owner_phone_masked": mask_phone(vehicle.phones[0]),
+            "numbers_sealed": [seal(phone, f"case:{case.id}:owner") for phone in vehicle.phones],
+        }
+        return Move(case, "found", changes=changes)
+
+
+def _row(case: Case, answer: Answer, now: datetime) -> dict[str, Any]:
+    result, detail = _described(answer)
+    return {
+        "id": new_id(),
+        "case_id": case.id,
+        "plate_index": case.plate_index,
+        "operator_id": case.operator_id,
+        "asked_at": case.lookup_started_at,
+        "answered_at": now,
+        "result": result,
+        "detail": detail,
+    }
 
 
 def _described(answer: Answer) -> tuple[str, dict[str, Any] | None]:

@@ -1,17 +1,18 @@
-"""Applying a transition: a guarded update, a history row and an event, in the caller's transaction."""
+"""Applying transitions: guarded updates, history rows and events, in the caller's transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, select, update
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import rows_changed
+from services.common.database import padded
 from services.common.events import (
     CaseChanged,
     CaseEscalated,
@@ -33,7 +34,8 @@ from services.movecar.cases.machine import (
     deadline_of,
     next_status,
 )
-from services.movecar.cases.models import Case, CaseAttempt, CaseHistory
+from services.movecar.cases.models import Case, CaseAttempt
+from services.movecar.cases.rows import change_cases, write_history
 
 SYSTEM = "system"
 """The actor of what nobody did by hand."""
@@ -41,8 +43,46 @@ SYSTEM = "system"
 _STOPS_CALLING: frozenset[Trigger] = frozenset({"withdrawn", "escalated_by_operator", "deadline_passed"})
 
 
-class CaseMoved(Exception):
-    """Somebody else moved the case between reading and changing it; read again."""
+_ATTEMPTS_OF = (
+    select(
+        CaseAttempt.case_id,
+        CaseAttempt.number,
+        CaseAttempt.outcome,
+        CaseAttempt.dialed_at,
+        CaseAttempt.ended_at,
+    )
+    .where(CaseAttempt.case_id.in_(bindparam("ids", expanding=True)))
+    .order_by(CaseAttempt.queued_at)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transition to be made: what happens to which case, by whom and why.
+
+    `changes` are further columns; `deadline` stands in for the one that the new status has by itself.
+    """
+
+    case: Case
+    trigger: Trigger
+    actor: str = SYSTEM
+    reason: str | None = None
+    note: str = ""
+    outcome: Outcome | None = None
+    attention: AttentionReason | None = None
+    escalation: EscalationReason | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    deadline: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What a move writes."""
+
+    case: Case
+    values: dict[str, Any]
+    history: dict[str, Any]
+    events: list[Event]
 
 
 @dataclass(frozen=True)
@@ -65,7 +105,7 @@ class CaseRules:
         outcome: Outcome | None = None,
         attention: AttentionReason | None = None,
         escalation: EscalationReason | None = None,
-        changes: dict[str, Any] | None = None,
+        changes: Mapping[str, Any] | None = None,
         deadline: timedelta | None = None,
     ) -> None:
         """Move a case, tell its history and everyone who must hear of it.
@@ -73,27 +113,47 @@ class CaseRules:
         `case` is changed in place as well. Raises IllegalTransition, or CaseMoved when the row is no longer
         what was read.
         """
+        move = Move(
+            case, trigger, actor, reason, note, outcome, attention, escalation, changes or {}, deadline
+        )
+        await self.apply_all(session, [move])
+
+    async def apply_all(self, session: AsyncSession, moves: Sequence[Move]) -> None:
+        """Move different cases, in the order given. Raises as `apply`; nothing may be committed then."""
+        if not moves:
+            return
         now = self.clock.now()
-        status = next_status(case.status, trigger)
-        for name, value in (changes or {}).items():
+        attempts = await _attempts_of(session, moves)
+        planned = [self._plan(move, now, attempts.get(move.case.id, ())) for move in moves]
+        await change_cases(session, [(plan.case, plan.values) for plan in planned])
+        await write_history(session, *(plan.history for plan in planned))
+        for plan in planned:
+            for name, value in plan.values.items():
+                setattr(plan.case, name, value)
+            plan.events.append(self.changed(plan.case, now))
+        await emit(session, *(event for plan in planned for event in plan.events))
+
+    def _plan(self, move: Move, now: datetime, attempts: Sequence[Any]) -> _Planned:
+        case, outcome = move.case, move.outcome
+        status = next_status(case.status, move.trigger)
+        for name, value in move.changes.items():
             setattr(case, name, value)
+        own_deadline = deadline_of(status, now, self.settings, len(case.numbers_sealed))
         values: dict[str, Any] = {
             "status": status,
             "version": case.version + 1,
             "updated_at": now,
-            "deadline_at": now + deadline
-            if deadline is not None
-            else deadline_of(status, now, self.settings, len(case.numbers_sealed)),
-            "attention_reason": attention,
-        } | (changes or {})
+            "deadline_at": own_deadline if move.deadline is None else now + move.deadline,
+            "attention_reason": move.attention,
+        } | dict(move.changes)
         events: list[Event] = []
         if status == "calling":
             values |= self._new_contact(case, now, events)
-        elif trigger in _STOPS_CALLING and case.status == "calling" and case.contact_id is not None:
+        elif move.trigger in _STOPS_CALLING and case.status == "calling" and case.contact_id is not None:
             events.append(ContactWithdrawn(occurred_at=now, case_id=case.id, contact_id=case.contact_id))
-        if status == "escalated" and escalation is not None:
-            values |= await self._escalation(session, case, escalation, now, events)
-            outcome = OUTCOME_OF_ESCALATION.get(escalation, outcome)
+        if status == "escalated" and move.escalation is not None:
+            values |= self._escalation(case, move.escalation, attempts, now, events)
+            outcome = OUTCOME_OF_ESCALATION.get(move.escalation, outcome)
         if outcome is not None:
             values["outcome"] = outcome
         if status not in OPEN:
@@ -101,29 +161,17 @@ class CaseRules:
         if status == "cancelled" and case.escalation_id is not None:
             values["escalation_status"] = "withdrawn"
             events.append(CaseWithdrawn(occurred_at=now, case_id=case.id, escalation_id=case.escalation_id))
-        changed = await session.execute(
-            update(Case.__table__)  # type: ignore[arg-type]
-            .where(Case.id == case.id, Case.status == case.status, Case.version == case.version)
-            .values(**values)
-        )
-        if rows_changed(changed) != 1:
-            raise CaseMoved(case.id)
-        await session.execute(
-            insert(CaseHistory).values(
-                case_id=case.id,
-                at=now,
-                actor=actor,
-                trigger=trigger,
-                from_status=case.status,
-                to_status=status,
-                reason=reason or escalation or attention,
-                note=note,
-            )
-        )
-        for name, value in values.items():
-            setattr(case, name, value)
-        events.append(self.changed(case, now))
-        await emit(session, *events)
+        history = {
+            "case_id": case.id,
+            "at": now,
+            "actor": move.actor,
+            "trigger": move.trigger,
+            "from_status": case.status,
+            "to_status": status,
+            "reason": move.reason or move.escalation or move.attention,
+            "note": move.note,
+        }
+        return _Planned(case, values, history, events)
 
     def changed(self, case: Case, now: datetime) -> CaseChanged:
         """Return the news for the consoles that a case changed."""
@@ -156,20 +204,15 @@ class CaseRules:
         )
         return {"contact_id": contact_id, "contacts": case.contacts + 1}
 
-    async def _escalation(
+    def _escalation(
         self,
-        session: AsyncSession,
         case: Case,
         reason: EscalationReason,
+        attempts: Sequence[Any],
         now: datetime,
         events: list[Event],
     ) -> dict[str, Any]:
         escalation_id = new_id()
-        attempts = await session.execute(
-            select(CaseAttempt.number, CaseAttempt.outcome, CaseAttempt.dialed_at, CaseAttempt.ended_at)
-            .where(CaseAttempt.case_id == case.id)
-            .order_by(CaseAttempt.queued_at)
-        )
         details = {
             "case_number": case.number,
             "plate": self.plate(case),
@@ -181,12 +224,12 @@ class CaseRules:
             "operator": case.operator,
             "attempts": [
                 {
-                    "number": number,
-                    "outcome": outcome,
-                    "dialed_at": rfc3339(dialed_at) if dialed_at else None,
-                    "ended_at": rfc3339(ended_at) if ended_at else None,
+                    "number": attempt.number,
+                    "outcome": attempt.outcome,
+                    "dialed_at": rfc3339(attempt.dialed_at) if attempt.dialed_at else None,
+                    "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at else None,
                 }
-                for number, outcome, dialed_at, ended_at in attempts
+                for attempt in attempts
             ],
         }
         events.append(
@@ -214,15 +257,11 @@ class CaseRules:
         return self.keys.open(case.requester_sealed, f"case:{case.id}:requester")
 
 
-async def find_case(session: AsyncSession, case_id: str, *, for_update: bool = False) -> Case | None:
-    """Return a case, detached from the session's own change tracking; None when there is none.
-
-    `for_update` makes the others wait until this transaction ends (on SQLite every writer waits anyway).
-    """
-    statement = select(Case).where(Case.id == case_id)
-    if for_update:
-        statement = statement.with_for_update()
-    case = await session.scalar(statement)
-    if case is not None:
-        session.expunge(case)
-    return case
+async def _attempts_of(session: AsyncSession, moves: Sequence[Move]) -> dict[str, list[Any]]:
+    """The attempts, in order, of the cases that are escalated: the desk is told of them."""
+    ids = [move.case.id for move in moves if move.escalation is not None]
+    attempts: dict[str, list[Any]] = {}
+    if ids:
+        for row in await session.execute(_ATTEMPTS_OF, {"ids": padded(ids)}):
+            attempts.setdefault(row.case_id, []).append(row)
+    return attempts

@@ -92,6 +92,11 @@ async def show(session: AsyncSession, rules: CaseRules, cases: Sequence[Case], r
     return [_show(rules, case, attempts[case.id], role) for case in cases]
 
 
+def show_new(rules: CaseRules, case: Case, role: Role) -> CaseView:
+    """Return a case that was opened in this transaction, and so was never called about."""
+    return _show(rules, case, [], role)
+
+
 def _attempt(row: CaseAttempt) -> AttemptView:
     return AttemptView.model_construct(
         id=row.id,
