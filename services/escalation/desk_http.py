@@ -46,6 +46,8 @@ class DeskHttp:
 
     async def post(self, http: aiohttp.ClientSession, item: Item) -> int:
         """Send an item; return the 2xx status it was taken with. Raises NotAccepted."""
+        if not item.readable:
+            raise NotAccepted("the item does not open with our key")
         timestamp = str(int(self._clock.now().timestamp()))
         headers = {
             "Content-Type": "application/json",

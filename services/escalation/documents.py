@@ -115,7 +115,7 @@ class FeedItemDocument(BaseModel):
     type: str
     id: str
     occurred_at: Moment
-    data: EscalationData
+    data: EscalationData | None = Field(description="Null only when the stored item is damaged")
 
 
 class FeedPage(BaseModel):

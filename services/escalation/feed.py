@@ -12,15 +12,18 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 import orjson
+import structlog
 from pydantic import BaseModel
 from sqlalchemy import Table, event, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.crypto import Keys
+from services.common.crypto import Keys, SealBroken
 from services.common.database import Database, insert_ignoring_duplicates
 from services.common.http.times import rfc3339
 from services.common.ids import new_id
 from services.escalation.models import FeedCounter, FeedItem, PushDelivery
+
+log = structlog.get_logger(__name__)
 
 ItemType = Literal[
     "escalation.raised", "escalation.acknowledged", "escalation.disposed", "escalation.withdrawn"
@@ -35,11 +38,16 @@ _APPENDED = "movecar_feed_appended"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A feed item, opened and serialised once: `body` is the JSON that poll, stream and push all send."""
+    """A feed item, opened and serialised once: `body` is the JSON that poll, stream and push all send.
+
+    One that does not open with our key (`readable` false) keeps its place, with `data` null: the desk must
+    learn of it, and what comes after it must not wait.
+    """
 
     seq: int
     type: str
     body: bytes
+    readable: bool = True
 
 
 class Feed:
@@ -126,12 +134,16 @@ class Feed:
 
     def _open(self, row: Any) -> Item:
         # The sealed text goes into the body as it is: every repeat of a push has the same bytes.
-        data = orjson.Fragment(self._keys.open(row.data_sealed, f"feed:{row.item_id}"))
+        try:
+            data = self._keys.open(row.data_sealed, f"feed:{row.item_id}")
+        except SealBroken:
+            log.exception("feed_item_unreadable", seq=row.seq)
+            data = None
         document = {
             "seq": row.seq,
             "type": row.type,
             "id": row.item_id,
             "occurred_at": rfc3339(row.occurred_at),
-            "data": data,
+            "data": None if data is None else orjson.Fragment(data),
         }
-        return Item(row.seq, row.type, orjson.dumps(document))
+        return Item(row.seq, row.type, orjson.dumps(document), readable=data is not None)

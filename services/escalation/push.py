@@ -11,24 +11,23 @@ crash delays an item and loses none, and several instances share the work. What 
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import aiohttp
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import exists, select, update
+from sqlalchemy import Update, exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
-from tenacity import AsyncRetrying, RetryCallState, stop_never, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from services.common.clock import Clock
-from services.common.database import Database, rows_changed
+from services.common.database import Database, is_outage, rows_changed
 from services.escalation.desk_http import TIMEOUT_SECONDS, DeskHttp, NotAccepted
 from services.escalation.feed import Feed, Item
 from services.escalation.models import FeedItem, PushDelivery
+from services.escalation.push_rules import Target, pause_after
 
 log = structlog.get_logger(__name__)
 
@@ -37,62 +36,15 @@ PUSH_OLDEST = Gauge("movecar_push_oldest_pending_seconds", "Age of the oldest it
 PUSH_FAILURES = Gauge("movecar_push_failures_in_a_row", "Failed tries since the desk's system last took one")
 PUSH_DEAD = Gauge("movecar_push_target_dead", "1 while the desk's system is taken to be away")
 
-PUSH_POLICY = AsyncRetrying(
-    stop=stop_never, wait=wait_exponential_jitter(multiplier=0.5, max=30.0, jitter=0.5), reraise=True
+NOTE_POLICY = AsyncRetrying(
+    retry=retry_if_exception(is_outage), wait=wait_fixed(0.5), stop=stop_after_delay(15.0), reraise=True
 )
-"""How long an untaken item waits before its next try: 0.5 s doubling to 30 s, for ever. The waits are kept in
-the item's row, not in a task, so that they survive a restart."""
+"""An outcome is noted although the database is away for a moment; after 15 s its claim lapses anyway."""
 
 _CONCURRENCY = 8
 _POLL_SECONDS = 0.5
 _LEASE = timedelta(seconds=TIMEOUT_SECONDS + 10.0)
-_DEAD_AFTER = 8
-_PROBE_SECONDS = 5.0
 _MAX_ERROR = 200
-
-
-def pause_after(tries: int) -> timedelta:
-    """Return how long an item waits after its try of this number (1 is the first)."""
-    state = RetryCallState(PUSH_POLICY, None, (), {})
-    state.attempt_number = tries
-    return timedelta(seconds=PUSH_POLICY.wait(state))
-
-
-@dataclass
-class Target:
-    """What is known of the desk's system: after eight failures in a row it is taken to be away.
-
-    Then one waiting item every five seconds finds out whether it is back, instead of all of them; a new item
-    is still tried once at once, because the failures may have been one refused item's and not the system's.
-    """
-
-    failures: int = 0
-    probed_at: float = float("-inf")
-
-    @property
-    def dead(self) -> bool:
-        return self.failures >= _DEAD_AFTER
-
-    def admit(self, tries: Sequence[int], now: float) -> list[int]:
-        """Return the indexes of the due items, given by their tries so far, that may be sent now."""
-        if not self.dead:
-            return list(range(len(tries)))
-        admitted = [index for index, count in enumerate(tries) if count == 0]
-        again = next((index for index, count in enumerate(tries) if count), None)
-        if again is not None and now - self.probed_at >= _PROBE_SECONDS:
-            self.probed_at = now
-            admitted.append(again)
-        return admitted
-
-    def failed(self) -> bool:
-        """Note a failure; return whether the system is from now on taken to be away."""
-        self.failures += 1
-        return self.failures == _DEAD_AFTER
-
-    def succeeded(self) -> bool:
-        """Note a success; return whether the system had been taken to be away."""
-        was_dead, self.failures = self.dead, 0
-        return was_dead
 
 
 class Pusher:
@@ -113,13 +65,20 @@ class Pusher:
         self._woken.set()
 
     async def run(self) -> None:
-        """Push for ever. A database that is away ends it; it is started again with back-off."""
+        """Push for ever. A database that is away delays it; what is under way then is finished and noted."""
         await self._let_go()
         async with self._desk.session(_CONCURRENCY) as http:
             try:
                 while True:
                     self._woken.clear()
-                    for item, tries in await self._claim(_CONCURRENCY - len(self._sending)):
+                    try:
+                        claimed = await self._claim(_CONCURRENCY - len(self._sending))
+                    except Exception as error:
+                        if not is_outage(error):
+                            raise
+                        log.warning("push_waits", error=repr(error))
+                        claimed = []
+                    for item, tries in claimed:
                         self._send(http, item, tries)
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(_POLL_SECONDS):
@@ -143,13 +102,11 @@ class Pusher:
 
     async def _let_go(self) -> None:
         """Give back what this instance held when it stopped."""
-        async with self._database.transaction() as session:
-            await session.execute(
-                update(PushDelivery)
-                .where(PushDelivery.claimed_by == self._instance, PushDelivery.delivered_at.is_(None))
-                .values(claimed_by=None, next_try_at=self._clock.now()),
-                execution_options={"synchronize_session": False},
-            )
+        await self._write(
+            update(PushDelivery)
+            .where(PushDelivery.claimed_by == self._instance, PushDelivery.delivered_at.is_(None))
+            .values(claimed_by=None, next_try_at=self._clock.now())
+        )
 
     async def _claim(self, room: int) -> list[tuple[Item, int]]:
         """Take up to `room` due items, each with the number of its try."""
@@ -179,12 +136,11 @@ class Pusher:
         return [(items[seq], tries) for seq, tries in claimed.items()]
 
     async def _measure(self, session: AsyncSession) -> None:
+        # `+ 0` keeps PostgreSQL from walking the primary key past every delivered row to find the first one;
+        # the index of the undelivered ones has next to none.
+        first = select(func.min(PushDelivery.seq + 0)).where(PushDelivery.delivered_at.is_(None))
         oldest = await session.scalar(
-            select(FeedItem.occurred_at)
-            .join(PushDelivery, PushDelivery.seq == FeedItem.seq)
-            .where(PushDelivery.delivered_at.is_(None))
-            .order_by(FeedItem.seq)
-            .limit(1)
+            select(FeedItem.occurred_at).where(FeedItem.seq == first.scalar_subquery())
         )
         age = self._clock.now() - oldest if oldest is not None else timedelta(0)
         PUSH_OLDEST.set(max(0.0, age.total_seconds()))
@@ -223,21 +179,21 @@ class Pusher:
         )
         if tries is not None:
             statement = statement.where(PushDelivery.tries == tries)
+        await NOTE_POLICY.copy(sleep=self._clock.sleep)(
+            self._write, statement.values(claimed_by=None, **values)
+        )
+
+    async def _write(self, statement: Update) -> None:
         async with self._database.transaction() as session:
-            await session.execute(
-                statement.values(claimed_by=None, **values),
-                execution_options={"synchronize_session": False},
-            )
+            await session.execute(statement, execution_options={"synchronize_session": False})
 
     async def _hurry(self) -> None:
         """The system is back: let everything that waits go now."""
-        async with self._database.transaction() as session:
-            await session.execute(
-                update(PushDelivery)
-                .where(PushDelivery.delivered_at.is_(None), PushDelivery.claimed_by.is_(None))
-                .values(next_try_at=self._clock.now()),
-                execution_options={"synchronize_session": False},
-            )
+        await self._write(
+            update(PushDelivery)
+            .where(PushDelivery.delivered_at.is_(None), PushDelivery.claimed_by.is_(None))
+            .values(next_try_at=self._clock.now())
+        )
 
 
 def _due(now: Any, room: int) -> Any:

@@ -37,6 +37,7 @@ async def test_readers_and_push_go_on_after_the_database_was_killed(
             status, _ = await desk.call("POST", f"/escalations/{first}/ack")
             assert status == 200
             await receiver.until_taken(3)
-            assert receiver.order_of(first) == [1, 3]
+            # killed before the first delivery was noted, it is sent again: a duplicate beats silence
+            assert list(dict.fromkeys(receiver.order_of(first))) == [1, 3]
     finally:
         server.stop()

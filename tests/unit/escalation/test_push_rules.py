@@ -3,7 +3,7 @@
 import pytest
 
 from services.escalation.desk_http import sign
-from services.escalation.push import Target, pause_after
+from services.escalation.push_rules import Target, pause_after
 
 
 @pytest.mark.parametrize(

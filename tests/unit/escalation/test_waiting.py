@@ -39,7 +39,9 @@ async def test_a_stream_gives_what_was_and_what_comes(desk: Desk) -> None:
         await desk.call("POST", f"/escalations/{first}/ack")
         event = await anext(events)
         assert (event["id"], event["event"]) == ("2", "escalation.acknowledged")
-        assert FeedItemDocument.model_validate_json(event["data"]).data.status == "acknowledged"
+        data = FeedItemDocument.model_validate_json(event["data"]).data
+        assert data is not None
+        assert data.status == "acknowledged"
 
 
 async def test_a_stream_and_a_poll_give_the_same_bytes(desk: Desk) -> None:
