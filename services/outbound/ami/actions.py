@@ -51,7 +51,7 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "AuthType": "MD5",
                 "Username": r"[A-Za-z0-9_.-]{1,64}",
                 "Key": r"[0-9a-f]{32}",
-                "Events": "call,user",
+                "Events": "system,call,user",
             }
         ),
         "Logoff": _Rule({}),
@@ -132,7 +132,7 @@ def login(user: str, secret: str, challenge_text: str) -> Action:
     if not re.fullmatch(r"[0-9A-Za-z]{1,64}", challenge_text):
         raise UnsafeValue("Login: challenge has a form that is not allowed")
     key = hashlib.md5((challenge_text + secret).encode(), usedforsecurity=False).hexdigest()
-    return Action("Login", {"AuthType": "MD5", "Username": user, "Key": key, "Events": "call,user"})
+    return Action("Login", {"AuthType": "MD5", "Username": user, "Key": key, "Events": "system,call,user"})
 
 
 def ping() -> Action:

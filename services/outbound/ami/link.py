@@ -150,7 +150,7 @@ class AmiLink:
     async def _login(self, session: Session) -> str:
         """Log in; return why that failed, or nothing."""
         try:
-            async with asyncio.timeout(2 * self._timing.connect):
+            async with asyncio.timeout(3 * self._timing.connect):
                 await session.login(self._user, self._secret, self._timing.connect)
         except TimeoutError:
             return "login_timeout"

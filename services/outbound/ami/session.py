@@ -19,6 +19,7 @@ log = structlog.get_logger(__name__)
 MAX_LIST: Final = 20_000
 """Events one list action may be answered with; more channels than that are not Asterisk's."""
 _MAX_MESSAGE: Final = 200
+_BOOTED: Final = "FullyBooted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,12 @@ class Session:
     ) -> None:
         loop = asyncio.get_running_loop()
         self._on_events = on_events
-        self._wire = Wire(address, wanted | LIST_EVENTS, _Handover(self._receive).put, connect_seconds)
+        self._wire = Wire(
+            address, wanted | LIST_EVENTS | {_BOOTED}, _Handover(self._receive).put, connect_seconds
+        )
         self._wanted = wanted
         self._banner: asyncio.Future[str] = loop.create_future()
+        self._booted = asyncio.Event()
         self._lost: asyncio.Future[str] = loop.create_future()
         self._pending: dict[str, _Pending] = {}
         self._held: list[Event] | None = []
@@ -91,8 +95,10 @@ class Session:
     async def login(self, user: str, secret: str, seconds: float) -> None:
         """Wait for the banner, then log in by challenge, so that the secret never crosses the wire.
 
-        Each answer may take `seconds`. Raises NotSent when there is no connection or the challenge is unfit,
-        Refused when the log-in is not accepted, Unknown when there is no answer.
+        A starting Asterisk accepts log-ins before it knows its dialplan, so the log-in is over only when it
+        says that it is fully booted. Each answer may take `seconds`. Raises NotSent when there is no
+        connection, the challenge is unfit or Asterisk does not come up in time, Refused when the log-in is
+        not accepted, Unknown when there is no answer.
         """
         await asyncio.wait((self._banner, self._lost), return_when=asyncio.FIRST_COMPLETED)
         if not self._banner.done():
@@ -104,6 +110,11 @@ class Session:
         except UnsafeValue as error:
             raise NotSent("login_not_possible") from error
         await self.request(login, seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._booted.wait()
+        except TimeoutError:
+            raise NotSent("not_fully_booted") from None
 
     async def request(self, action: Action, seconds: float) -> Reply:
         """Send `action` and wait at most `seconds` for its answer. Raises NotSent, Refused or Unknown.
@@ -162,7 +173,9 @@ class Session:
         for item in items:
             match item:
                 case Event():
-                    if item.name not in LIST_EVENTS or not self._is_list_item(item):
+                    if item.name == _BOOTED:
+                        self._booted.set()
+                    elif item.name not in LIST_EVENTS or not self._is_list_item(item):
                         events.append(item)
                 case Response():
                     self._answered(item)

@@ -62,6 +62,10 @@ class _Client:
             case names:
                 self.classes = frozenset(name.strip() for name in names.split(","))
 
+    def hears(self, event_class: str) -> bool:
+        """Tell whether the client's mask lets events of a class through."""
+        return self.classes is None or event_class in self.classes
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(OSError):
@@ -133,7 +137,7 @@ class SandboxPbx:
     def _publish(self, name: str, event_class: str, fields: Fields) -> None:
         message = event(name, event_class, fields)
         for client in self._clients:
-            if client.authenticated and (client.classes is None or event_class in client.classes):
+            if client.authenticated and client.hears(event_class):
                 client.write(message)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -173,6 +177,8 @@ class SandboxPbx:
                     client.authenticated = True
                     client.choose_events(action.get("events", ""))
                     client.write(response("Success", action, [("Message", "Authentication accepted")]))
+                    if client.hears("system"):
+                        client.write(event("FullyBooted", "system", [("Status", "Fully Booted")]))
                 case "login":
                     client.write(_error(action, "Authentication failed"))
                     raise ProtocolError("authentication failed")

@@ -41,8 +41,8 @@ class Connection:
     async def answer(self, action: dict[str, str], status: str = "Success", *lines: str) -> None:
         await self.message(f"Response: {status}", f"ActionID: {action['ActionID']}", *lines)
 
-    async def accept_login(self) -> None:
-        """Greet the client and let it in, by challenge or by plain secret."""
+    async def accept_login(self, *, booted: bool = True) -> None:
+        """Greet the client and let it in, by challenge or by plain secret; then say whether all is loaded."""
         await self.banner()
         action = await self.action()
         if action["Action"] == "Challenge":
@@ -52,6 +52,8 @@ class Connection:
         else:
             assert action["Secret"] == SECRET
         await self.answer(action, "Success", "Message: Authentication accepted")
+        if booted:
+            await self.event("FullyBooted", Status="Fully Booted")
 
     async def event(self, name: str, **fields: str) -> None:
         await self.message(f"Event: {name}", *(f"{key}: {value}" for key, value in fields.items()))

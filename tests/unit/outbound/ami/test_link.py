@@ -34,6 +34,20 @@ async def test_an_action_without_a_connection_is_not_sent() -> None:
         await link.send(actions.ping())
 
 
+async def test_a_starting_asterisk_is_waited_for_before_the_first_call(
+    peer: Peer, start_link: StartLink
+) -> None:
+    """It accepts log-ins before its dialplan is loaded, and would refuse every call until then."""
+    ours = start_link(peer.port)
+    connection = await peer.accept()
+    await connection.accept_login(booted=False)
+    with pytest.raises(NotSent):
+        await ours.link.send(actions.ping())
+    assert not ours.link.connected
+    await connection.event("FullyBooted", Status="Fully Booted")
+    await ours.up()
+
+
 async def test_an_error_is_a_refusal_with_asterisks_words(peer: Peer, start_link: StartLink) -> None:
     ours, connection = await connected(peer, start_link)
     sent = asyncio.create_task(ours.link.send(actions.ping()))
@@ -132,6 +146,7 @@ async def test_bytes_may_arrive_in_any_pieces(peer: Peer, start_link: StartLink)
     action = await connection.action()
     await connection.answer(action, "Success", "Challenge: 1")
     await connection.answer(await connection.action())
+    await connection.event("FullyBooted")
     await ours.up()
     text = "Event: UserEvent\r\nPlate: 苏D10001\r\n\r\n".encode()
     for byte in text:
@@ -190,8 +205,9 @@ async def test_an_endless_list_ends_the_connection(peer: Peer, start_link: Start
     await connection.answer(action, "Success", "EventList: start")
     item = f"Event: CoreShowChannel\r\nActionID: {action['ActionID']}\r\n\r\n".encode()
     with pytest.raises(ConnectionError):
-        for _ in range(100):
-            await connection.write(item * 1000)
+        async with asyncio.timeout(DEADLINE):
+            while True:
+                await connection.write(item * 1000)
     with pytest.raises(Unknown):
         await sent
     assert await ours.down() == "endless_list"

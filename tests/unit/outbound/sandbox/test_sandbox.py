@@ -40,6 +40,7 @@ async def client(sandbox: SandboxPbx) -> AsyncIterator[Client]:
     async with Client(sandbox.port) as client:
         answer = await client.ask(Action="Login", Username=USER, Secret=SECRET)
         assert answer["Response"] == "Success"
+        await client.until("FullyBooted")
         yield client
 
 
@@ -63,6 +64,7 @@ async def test_the_bare_library_places_a_call_on_the_sandbox(sandbox: SandboxPbx
     assert await ask(asterisk.ami.LoginAction(USER, SECRET)) == "Success"
     fields = originate()
     assert await ask(asterisk.ami.Action(fields.pop("Action"), fields)) == "Success"
+    assert (await asyncio.wait_for(events.get(), DEADLINE)).name == "FullyBooted"
     seen = [await asyncio.wait_for(events.get(), DEADLINE)]
     while seen[-1].name != "Hangup":
         seen.append(await asyncio.wait_for(events.get(), DEADLINE))
