@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -9,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.bus import Bus, emit
+from services.common.bus import Bus, Together, emit
 from services.common.bus.upkeep import EVENTS_FOR, prune
 from services.common.events import AttemptChanged
 from services.common.models import DeadLetter, HandledEvent, OutboxEntry
@@ -159,6 +160,26 @@ class BusContract:
         assert letter.payload["version"] == 2
         assert letter.error == "RuntimeError: defect met with [plate…01]␀"
         assert len(tries) >= 5
+
+    async def test_events_that_come_together_are_handled_together_and_in_order(self, world: World) -> None:
+        sizes: list[int] = []
+
+        async def take_all(session: AsyncSession, handled: Sequence[AttemptChanged]) -> None:
+            if any(one.version == 7 for one in handled):
+                raise RuntimeError("defect")
+            sizes.append(len(handled))
+            for one in handled:
+                await take_effect(session, one)
+
+        await world.emit("case", 1, 2, 3, 4)
+        node = world.node(Together(take_all)).start()
+        await world.wait_for_effects(4)
+        assert max(sizes) > 1
+        await world.emit("case", 5, 6, 7, 8)
+        await world.wait_for_effects(7)
+        await eventually(lambda: _set_aside(world, 1))
+        await node.crash()
+        assert await world.effects() == [1, 2, 3, 4, 5, 6, 8]
 
     async def test_a_dead_letter_is_run_again_when_operations_ask(self, world: World) -> None:
         defective = True

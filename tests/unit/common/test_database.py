@@ -1,0 +1,91 @@
+"""SQLite with its traps closed; PostgreSQL is held to the same in tests/integration/database."""
+
+import asyncio
+import errno
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from services.common.database import Database, is_outage
+from tests.contract.database import THINGS, DatabaseContract, create_things
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'test.sqlite3'}")
+    await create_things(database)
+    yield database
+    await database.close()
+
+
+class TestSqlite(DatabaseContract):
+    async def test_it_survives_a_power_cut_and_lets_readers_read(self, database: Database) -> None:
+        async with database.reading() as session:
+            values = [
+                await session.scalar(text(f"PRAGMA {name}"))
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+        assert values == ["wal", 2, 1]
+
+    async def test_two_processes_writing_at_once_wait_for_each_other(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        other = Database(database.url)  # its own connections and its own queue, as another process has
+        async with database.transaction() as session:
+            await session.execute(insert(THINGS).values(id=1))
+            writing = asyncio.create_task(_write(other))
+            await asyncio.sleep(0)
+        await writing
+        await other.close()
+
+    async def test_a_lock_that_is_never_let_go_is_an_outage(self, database: Database) -> None:
+        other = Database(database.url)
+        async with other.reading() as session:  # opens the connection whose patience is cut short
+            await session.execute(text("PRAGMA busy_timeout = 20"))
+        async with database.transaction() as session:
+            await session.execute(insert(THINGS).values(id=1))
+            with pytest.raises(OperationalError) as caught:
+                await _write(other)
+        assert is_outage(caught.value)
+        await other.close()
+
+    async def test_a_file_that_cannot_be_opened_is_an_outage(self, tmp_path: Path) -> None:
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'missing' / 'test.sqlite3'}")
+        with pytest.raises(OperationalError) as caught:
+            await database.ping()
+        assert is_outage(caught.value)
+        await database.close()
+        # The driver does not wait for the thread of a connection that failed.
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join, 5)
+
+
+async def _write(database: Database) -> None:
+    async with database.transaction() as session:
+        await session.execute(insert(THINGS).values(id=2))
+
+
+@pytest.mark.parametrize(
+    ("error", "outage"),
+    [
+        (ConnectionRefusedError(), True),
+        (ConnectionResetError(), True),
+        (TimeoutError(), True),
+        (socket.gaierror(), True),
+        (OSError("Multiple exceptions: [Errno 111]"), True),  # asyncio, when a name has several addresses
+        (PoolTimeout(), True),  # every connection is in use
+        (FileNotFoundError(errno.ENOENT, "a recording"), False),  # stays missing
+        (PermissionError(), False),
+        (ValueError("database is locked"), False),
+        (KeyError("AdminShutdown"), False),
+    ],
+)
+def test_what_is_an_outage(error: Exception, outage: bool) -> None:
+    assert is_outage(error) is outage
