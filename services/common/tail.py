@@ -100,6 +100,10 @@ class Tail(Generic[ItemT]):
                 raise self._error
         return self._seen
 
+    async def newest(self) -> int:
+        """Return the newest number of the table, read or not: numbers may have no item of this tail."""
+        return max(await self.refresh(), await self._last())
+
     async def _read_new(self) -> None:
         if self._head is None:
             self._head = max(0, await self._last() - _RING)

@@ -48,7 +48,7 @@ class LiveStream(Generic[ItemT]):
 
         Raises Problem 422 for a number that was never given out.
         """
-        newest = await self._tail.refresh()
+        newest = await self._tail.newest()
         last_id = request.headers.get("Last-Event-ID", "")
         if last_id:
             if not _POSITION.match(last_id):

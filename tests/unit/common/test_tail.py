@@ -177,3 +177,15 @@ async def test_a_reader_sees_every_item_once_and_in_order(data: st.DataObject) -
             assert len(items) <= limit
             seen += [item.seq for item in items]
     assert seen == list(range(1, len(log.items) + 1))
+
+
+async def test_numbers_without_an_item_of_this_tail_are_known_too() -> None:
+    """The cases' tail reads a log in which other services' events have numbers as well."""
+    log = Log(items=2)
+
+    async def last() -> int:
+        return 5000
+
+    tail = Tail(log.read, last, ManualClock())
+    assert await tail.refresh() < 5000
+    assert await tail.newest() == 5000
