@@ -6,7 +6,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -18,6 +18,7 @@ from services.common.crypto import Keys
 from services.common.database import Base, Database
 from services.common.events import (
     AttemptChanged,
+    CallMode,
     ContactConcluded,
     ContactRequested,
     ContactWithdrawn,
@@ -28,7 +29,7 @@ from services.common.ids import new_id
 from services.common.models import OutboxEntry
 from services.common.settings import Settings, load_settings
 from services.outbound.ami import Address, AmiLink, Timing
-from services.outbound.calls import EVENT_NAMES, CallEvent
+from services.outbound.calls import EVENT_NAMES, CallEvent, Ended
 from services.outbound.engine import Engine
 from services.outbound.models import Attempt
 from services.outbound.pbx import Connected, Pbx
@@ -191,69 +192,30 @@ class Witness:
                     self.events += notice
                     self._heard.notify_all()
 
+    async def quiet(self) -> None:
+        """Wait until every call that rang has ended."""
+        async with asyncio.timeout(DEADLINE), self._heard:
+            await self._heard.wait_for(
+                lambda: (
+                    {event.attempt_id for event in self.events}
+                    == {event.attempt_id for event in self.events if isinstance(event, Ended)}
+                )
+            )
+
     async def saw(self, kind: type[CallEvent], times: int = 1) -> None:
         """Wait until something has happened so many times, counted from the beginning."""
         async with asyncio.timeout(DEADLINE), self._heard:
             await self._heard.wait_for(lambda: sum(isinstance(event, kind) for event in self.events) >= times)
 
 
-class Rig:
-    """One caller on one database; `engine` can be crashed and a new one started on the same database."""
+class Told:
+    """What was told to the other services on a database, and the waiting for it."""
 
-    def __init__(
-        self, settings: Settings, database: Database, tap: Tap, witness: Witness, clock: ShiftedClock
-    ) -> None:
-        self.settings = settings
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self.tap = tap
-        self.witness = witness
-        self.clock = clock
-        self.keys = Keys.from_secret(settings.root_secret())
         self._committed = asyncio.Condition()
         self._notify: set[asyncio.Task[None]] = set()
         database.on_commit(self._on_commit)
-        self._tasks: dict[str, asyncio.Future[None]] = {}
-        self._pbx_class: type[Pbx] = Pbx
-        self.engine = self._build()
-
-    def _build(self) -> Engine:
-        link = AmiLink(
-            Address("127.0.0.1", self.tap.port), "movecar", "secret", wanted=EVENT_NAMES, timing=_QUICK
-        )
-        return Engine(self.settings, self.clock, self.keys, self.database, self._pbx_class(link))
-
-    async def start(self, pbx_class: type[Pbx] = Pbx) -> Engine:
-        """Start a new engine, as a new process would."""
-        self._pbx_class = pbx_class
-        self.engine = self._build()
-        self._tasks = {name: asyncio.ensure_future(work()) for name, work in self.engine.tasks.items()}
-        return self.engine
-
-    async def fault(self, name: str) -> BaseException | None:
-        """Wait until one of the engine's tasks has ended, and return the fault it ended by."""
-        task = self._tasks.pop(name)
-        async with asyncio.timeout(DEADLINE):
-            await asyncio.wait([task])
-        return task.exception()
-
-    async def crash(self) -> None:
-        """End the engine as a killed process ends: nothing more is written, nothing more is sent."""
-        await self._cancel()
-        await self.engine.dialer.close()
-        await self.engine.follower.close()
-
-    async def stop(self) -> None:
-        """End the engine in good order."""
-        await self._cancel()
-        await self.engine.close()
-
-    async def _cancel(self) -> None:
-        tasks = list(self._tasks.values())
-        self._tasks = {}
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            assert isinstance(result, asyncio.CancelledError), result
 
     def _on_commit(self) -> None:
         task = asyncio.ensure_future(self._wake())
@@ -263,43 +225,6 @@ class Rig:
     async def _wake(self) -> None:
         async with self._committed:
             self._committed.notify_all()
-
-    def requested(self, numbers: Sequence[str], plate: str = PLATE, **fields: Any) -> ContactRequested:
-        """Return a request to call an owner, sealed as the operator's side seals it."""
-        contact_id = fields.pop("contact_id", None) or new_id()
-        context = f"contact:{contact_id}"
-        return ContactRequested(
-            occurred_at=self.clock.now(),
-            case_id=fields.pop("case_id", None) or new_id(),
-            contact_id=contact_id,
-            mode="notice",
-            plate_sealed=self.keys.seal(plate, context),
-            numbers_sealed=tuple(self.keys.seal(number, context) for number in numbers),
-            **fields,
-        )
-
-    async def handle(self, *events: Event) -> None:
-        """Have the engine's handlers take events, in one transaction."""
-        async with self.database.transaction() as session:
-            for kind, run in itertools.groupby(events, type):
-                match self.engine.handlers[kind]:
-                    case Together(handle=handle):
-                        await handle(session, list(run))
-                    case handle:
-                        for event in run:
-                            await handle(session, event)
-
-    async def request(self, *numbers: str) -> str:
-        """Ask for an owner to be called; return the contact's id."""
-        event = self.requested(numbers)
-        await self.handle(event)
-        return event.contact_id
-
-    async def withdraw(self, contact_id: str) -> None:
-        """Withdraw a contact."""
-        await self.handle(
-            ContactWithdrawn(occurred_at=self.clock.now(), case_id=new_id(), contact_id=contact_id)
-        )
 
     async def events(self, kind: type[EventT], contact_id: str | None = None) -> list[EventT]:
         """Return what was emitted so far."""
@@ -341,6 +266,102 @@ class Rig:
         found = await self.until(AttemptChanged, lambda events: bool(wanted(events)))
         return wanted(found)[0]
 
+
+class Rig(Told):
+    """One caller on one database; `engine` can be crashed and a new one started on the same database."""
+
+    def __init__(
+        self, settings: Settings, database: Database, tap: Tap, witness: Witness, clock: ShiftedClock
+    ) -> None:
+        super().__init__(database)
+        self.settings = settings
+        self.tap = tap
+        self.witness = witness
+        self.clock: ShiftedClock = clock
+        self.keys = Keys.from_secret(settings.root_secret())
+        self._tasks: dict[str, asyncio.Future[None]] = {}
+        self._pbx_class: type[Pbx] = Pbx
+        self.engine = self._build()
+
+    def _build(self) -> Engine:
+        link = AmiLink(
+            Address("127.0.0.1", self.tap.port), "movecar", "secret", wanted=EVENT_NAMES, timing=_QUICK
+        )
+        return Engine(self.settings, self.clock, self.keys, self.database, self._pbx_class(link))
+
+    async def start(self, pbx_class: type[Pbx] = Pbx) -> Engine:
+        """Start a new engine, as a new process would."""
+        self._pbx_class = pbx_class
+        self.engine = self._build()
+        self._tasks = {name: asyncio.ensure_future(work()) for name, work in self.engine.tasks.items()}
+        return self.engine
+
+    async def fault(self, name: str) -> BaseException | None:
+        """Wait until one of the engine's tasks has ended, and return the fault it ended by."""
+        task = self._tasks.pop(name)
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.wait([task])
+        return task.exception()
+
+    async def crash(self) -> None:
+        """End the engine as a killed process ends: nothing more is written, nothing more is sent."""
+        await self._cancel()
+        await self.engine.dialer.close()
+        await self.engine.follower.close()
+
+    @contextlib.asynccontextmanager
+    async def sibling(self, instance: str) -> AsyncIterator["Rig"]:
+        """Set up another instance, as a process of its own on the same database and the same line."""
+        settings = self.settings.model_copy(update={"instance": instance})
+        database = Database(settings.database)
+        database.on_commit(self._on_commit)  # what it tells is heard here as well
+        rig = Rig(settings, database, self.tap, self.witness, self.clock)
+        try:
+            yield rig
+        finally:
+            await rig.stop()
+            await database.close()
+
+    async def stop(self) -> None:
+        """End the engine in good order."""
+        await self._cancel()
+        await self.engine.close()
+
+    async def _cancel(self) -> None:
+        tasks = list(self._tasks.values())
+        self._tasks = {}
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            assert isinstance(result, asyncio.CancelledError), result
+
+    def requested(self, numbers: Sequence[str], plate: str = PLATE) -> ContactRequested:
+        """Return a request to call an owner."""
+        return requested(self.keys, numbers, plate)
+
+    async def handle(self, *events: Event) -> None:
+        """Have the engine's handlers take events, in one transaction."""
+        async with self.database.transaction() as session:
+            for kind, run in itertools.groupby(events, type):
+                match self.engine.handlers[kind]:
+                    case Together(handle=handle):
+                        await handle(session, list(run))
+                    case handle:
+                        for event in run:
+                            await handle(session, event)
+
+    async def request(self, *numbers: str) -> str:
+        """Ask for an owner to be called; return the contact's id."""
+        event = self.requested(numbers)
+        await self.handle(event)
+        return event.contact_id
+
+    async def withdraw(self, contact_id: str) -> None:
+        """Withdraw a contact."""
+        await self.handle(
+            ContactWithdrawn(occurred_at=self.clock.now(), case_id=new_id(), contact_id=contact_id)
+        )
+
     async def attempts(self, contact_id: str) -> Sequence[Attempt]:
         """Return a contact's attempts, in order."""
         async with self.database.reading() as session:
@@ -349,6 +370,22 @@ class Rig:
                     select(Attempt).where(Attempt.contact_id == contact_id).order_by(Attempt.number)
                 )
             ).all()
+
+
+def requested(
+    keys: Keys, numbers: Sequence[str], plate: str = PLATE, mode: CallMode = "notice"
+) -> ContactRequested:
+    """Return a request to call an owner, sealed as the operator's side seals it."""
+    contact_id = new_id()
+    context = f"contact:{contact_id}"
+    return ContactRequested(
+        occurred_at=datetime.now(UTC),
+        case_id=new_id(),
+        contact_id=contact_id,
+        mode=mode,
+        plate_sealed=keys.seal(plate, context),
+        numbers_sealed=tuple(keys.seal(number, context) for number in numbers),
+    )
 
 
 def settings_for(directory: Path, **overrides: Any) -> Settings:

@@ -1,0 +1,13 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.outbound.rig import Rig, rig_on, settings_for
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, postgres_url: str) -> AsyncIterator[Rig]:
+    """A caller on PostgreSQL beside a sandbox PBX; its engine is not started."""
+    async with rig_on(settings_for(tmp_path, database_url=postgres_url)) as rig:
+        yield rig
