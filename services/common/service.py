@@ -26,6 +26,8 @@ from services.common.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
+_CHECK_SECONDS = 3.0
+
 Check = Callable[[], Awaitable[str | None]]
 """A readiness check: None when well, otherwise what is wrong."""
 
@@ -174,9 +176,10 @@ class Process:
 
 async def _bounded(check: Check) -> str | None:
     try:
-        return await asyncio.wait_for(check(), 3.0)
+        async with asyncio.timeout(_CHECK_SECONDS):
+            return await check()
     except TimeoutError:
-        return "no answer within 3 s"
+        return f"no answer within {_CHECK_SECONDS:g} s"
     except Exception as error:
         return f"{type(error).__name__}"
 
