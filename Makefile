@@ -10,7 +10,7 @@ help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: $(VENV)/run.stamp ## Run the whole service in one process: SQLite, sandbox PBX, demo data, http://127.0.0.1:8114
-	@exec $(PY) -m services
+	@MOVECAR_LOG_FORMAT=$${MOVECAR_LOG_FORMAT:-console} exec $(PY) -m services
 
 test: $(VENV)/dev.stamp ## Install every real part that is missing and run every test on them
 	@exec $(PY) -m deploy.stack.test_run

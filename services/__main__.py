@@ -63,7 +63,8 @@ def _greet(settings: Settings, address: str) -> None:
     console.print(table)
     console.print(f"  密码（全部演示账号）：{settings.demo_password.get_secret_value()}", markup=False)
     console.print(
-        "  试一试：苏D10001 同意挪车，苏D10005 提出异议并转110，苏D10007 无人接听。按 Ctrl-C 停止。\n"
+        "  试一试：苏D10001 同意挪车，苏D10005 提出异议并转110，苏D10007 无人接听。按 Ctrl-C 停止。\n",
+        soft_wrap=True,
     )
 
 
