@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 from typing import Annotated
 
 from pydantic import Field
@@ -20,8 +21,9 @@ def write_cursor(position: str) -> str:
 
 def read_cursor(cursor: str) -> str:
     """Return the position of a cursor. Raises Problem 422 for one that was never given out."""
-    try:
+    with contextlib.suppress(binascii.Error, UnicodeError, ValueError):
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        return raw.decode("ascii")
-    except (binascii.Error, UnicodeError, ValueError):
-        raise invalid("cursor", "游标无效，请从第一页重新开始") from None
+        position = raw.decode("ascii")
+        if position.isprintable() and write_cursor(position) == cursor:
+            return position
+    raise invalid("cursor", "游标无效，请从第一页重新开始")
