@@ -24,9 +24,7 @@ async def _open_cases(address: str) -> None:
     async with Client(address) as operator:
         await operator.log_in("op1", PASSWORD)
         for number, case in enumerate(_CASES):
-            status, answer = await operator.post(
-                "/cases", case | {"requester_phone": f"1391234567{number}"}
-            )
+            status, answer = await operator.post("/cases", case | {"requester_phone": f"1391234567{number}"})
             if status != 201:
                 raise RuntimeError(f"{case['plate']}: {answer}")
 

@@ -21,6 +21,7 @@ export class Alarm {
     document.addEventListener("pointerdown", this.touched, { once: true });
     document.addEventListener("keydown", this.touched, { once: true });
     this.show();
+    if (navigator.userActivation?.hasBeenActive) this.unlock();
   }
 
   get ready() {

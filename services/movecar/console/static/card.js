@@ -26,15 +26,18 @@ const DEADLINES = {
 
 export class CaseCard {
   // `open(case)` shows the file; `act(name, case)` does something with it, null where nothing may be done.
-  constructor(item, { open, act }) {
+  constructor(item, { user, open, act }) {
     this.item = item;
+    this.user = user;
     this.act = act;
+    this.explained = "";
     this.attempts = new Map();
     this.buttons = new Map();
     const id = newId("case");
     this.plate = plateBadge(item);
     this.status = h("span", { class: "status" });
     this.deadline = h("span", { class: "deadline" });
+    this.headline = h("div", { class: "headline", "aria-atomic": "true" }, h("h3", { id }, this.plate.element), this.status);
     this.reason = h("p", { class: "reason" });
     this.facts = h("p", { class: "facts" });
     this.words = h("p", { class: "words" });
@@ -45,7 +48,7 @@ export class CaseCard {
     this.element = h(
       "article",
       { class: "case", "aria-labelledby": id },
-      h("header", {}, h("h3", { id }, this.plate.element), this.status, this.deadline),
+      h("header", {}, this.headline, this.deadline),
       this.actions,
       h("div", { class: "about" }, this.reason, this.facts, this.words, this.calls, this.mistake),
     );
@@ -53,9 +56,13 @@ export class CaseCard {
   }
 
   update(item) {
-    if (item.status !== this.item.status) setText(this.mistake, "");
+    // A refusal that named this very status still explains what is seen.
+    if (item.status !== this.item.status && item.status !== this.explained) setText(this.mistake, "");
     this.item = item;
     this.element.dataset.status = item.status;
+    // Read out what becomes of one's own cases and what needs a person; a busy floor would never be silent.
+    const matters = item.operator === this.user.name || item.status === "attention";
+    this.headline.setAttribute("aria-live", matters ? "polite" : "off");
     this.plate.update(item);
     setText(this.status, say(STATUSES, item.status));
     setText(this.reason, reasonOf(item));
@@ -120,6 +127,7 @@ export class CaseCard {
         await this.act(name, this.item);
       } catch (problem) {
         if (!(problem instanceof Problem)) throw problem;
+        this.explained = problem.document.case_status;
         setText(this.mistake, explained(problem).text);
       }
     };

@@ -3,13 +3,12 @@
 
 import { ACTIONS } from "./actions.js";
 import { CaseCard } from "./card.js";
-import { announce, arrange, h, setText } from "./dom.js";
+import { arrange, h, setText } from "./dom.js";
 import { entryForm } from "./entry.js";
 import { openFile } from "./file.js";
 import { LiveCases, OPEN } from "./live.js";
 import { Order } from "./order.js";
 import { searchPage } from "./search.js";
-import { STATUSES, say } from "./words.js";
 
 const GROUPS = [
   { name: "attention", title: "需要您处理", statuses: ["attention"] },
@@ -47,7 +46,7 @@ export function casesPage({ user, config, frame }) {
     file = openFile(item, { closed: () => (file = null) });
   };
 
-  function change(item, before) {
+  function change(item) {
     const card = cards.get(item.id);
     if (!card && !OPEN.includes(item.status)) {
       // What was over before this page began is for the search, not for the list.
@@ -55,11 +54,8 @@ export function casesPage({ user, config, frame }) {
       return;
     }
     if (card) card.update(item);
-    else cards.set(item.id, new CaseCard(item, { open, act: mayAct ? act : null }));
+    else cards.set(item.id, new CaseCard(item, { user, open, act: mayAct ? act : null }));
     file?.update(item);
-    if (before && before.status !== item.status && (item.operator === user.name || item.status === "attention")) {
-      announce(`${item.plate} ${say(STATUSES, item.status)}`, { urgent: item.status === "attention" });
-    }
     order.request();
   }
 

@@ -2,11 +2,10 @@
 
 import { Alarm } from "./alarm.js";
 import { Problem, get, getAll } from "./api.js";
-import { announce, arrange, h, setText } from "./dom.js";
+import { arrange, h, setText } from "./dom.js";
 import { EscalationCard } from "./escalation.js";
 import { Order } from "./order.js";
 import { follow } from "./stream.js";
-import { ESCALATION_REASONS, say } from "./words.js";
 
 const SILENCE_MS = 25_000; // the server pings every 10 s
 const RECENTLY_OVER = 20;
@@ -36,7 +35,8 @@ export function deskPage({ frame }) {
   const over = section("over", "最近结束");
   const trouble = h("p", { class: "mistake", role: "alert" });
 
-  const open = h("div", { class: "desk-open" }, trouble, raised.element, taken.element);
+  const spoken = h("p", { class: "unseen", role: "alert" });
+  const open = h("div", { class: "desk-open" }, spoken, trouble, raised.element, taken.element);
   const element = h("main", { id: "main", class: "desk" }, open, over.element);
   const order = new Order(open, arrangeCards);
   order.now();
@@ -47,7 +47,6 @@ export function deskPage({ frame }) {
     if (card) card.update(item);
     else cards.set(item.id, new EscalationCard(item, { acted: take }));
     if (!card && item.status === "raised") {
-      announce(`新的挪车事件：${item.plate ?? ""} ${say(ESCALATION_REASONS, item.reason)}`, { urgent: true });
       alarm.ring();
     }
     order.request();
@@ -62,6 +61,7 @@ export function deskPage({ frame }) {
     const ended = of("disposed", "withdrawn");
     for (const card of ended.splice(RECENTLY_OVER)) cards.delete(card.item.id);
     fill(over, ended, "还没有结束的事件。");
+    setText(spoken, waiting.length ? `有 ${waiting.length} 件待签收` : "");
     frame.setTitle(waiting.length ? `(${waiting.length}) 未签收` : "110接警台");
     alarm.waiting = waiting.length > 0;
   }

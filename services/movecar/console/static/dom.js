@@ -23,11 +23,6 @@ export function newId(prefix) {
   return `${prefix}-${ids}`;
 }
 
-// Say something to people who do not see the page.
-export function announce(text, { urgent = false } = {}) {
-  setText(document.getElementById(urgent ? "urgent" : "polite"), text);
-}
-
 // Bring the children of `parent` into the order of `wanted`, moving only what is out of place: a moved element
 // loses focus and the click that was under way.
 export function arrange(parent, wanted) {

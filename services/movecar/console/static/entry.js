@@ -8,7 +8,7 @@ import { when } from "./time.js";
 import { COLORS } from "./words.js";
 
 const SITUATIONS = ["堵住车库出入口", "堵住小区通道", "前车挡住无法驶出", "占用消防通道", "占用他人车位"];
-const PROVINCE = /[\u4e00-\u9fff]/;
+const PROVINCE = /[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使]/;
 
 // `opened(case)` is called with every case opened or joined.
 export function entryForm({ prefix, opened }) {
@@ -16,6 +16,10 @@ export function entryForm({ prefix, opened }) {
   for (const type of ["input", "compositionend"]) {
     plate.control.addEventListener(type, (event) => event.isComposing || takeOver(plate.control, prefix));
   }
+  // Type on after the prefix, however the field was reached: Tab would select it, and focus() goes before it.
+  plate.control.addEventListener("focus", () => {
+    if (plate.value === prefix) plate.control.setSelectionRange(prefix.length, prefix.length);
+  });
   const location = new Field({
     name: "location",
     label: "位置",
@@ -73,8 +77,8 @@ export function entryForm({ prefix, opened }) {
       setText(
         result,
         data.joined
-          ? `${data.plate} 已有未结案件（${data.operator} ${when(data.created_at)} 建案），本次来电已并入，不会重复呼叫车主。`
-          : `已建案 ${data.number}，正在查询 ${data.plate} 的车主并呼叫。`,
+          ? `该车已有未结案件（${data.operator} ${when(data.created_at)} 建案），本次来电已并入，不会重复呼叫车主。`
+          : `已建案 ${data.number}，正在查询车主并呼叫。`,
       );
       reset();
       opened(data);

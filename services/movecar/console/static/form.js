@@ -1,7 +1,7 @@
 // Forms: a label for every field, its mistake beside it, one submission at a time.
 
 import { Problem } from "./api.js";
-import { announce, h, newId, setText } from "./dom.js";
+import { h, newId, setText } from "./dom.js";
 
 export class Field {
   constructor({ name, label, hint, optional = false, control }) {
@@ -11,7 +11,7 @@ export class Field {
     this.optional = optional;
     this.control = control;
     this.hint = h("p", { class: "hint", id: `${id}-hint` }, hint ?? "");
-    this.mistake = h("p", { class: "mistake", id: `${id}-mistake` });
+    this.mistake = h("p", { class: "mistake", id: `${id}-mistake`, role: "alert" });
     this.remedy = h("div", { class: "remedy" });
     control.id = id;
     control.name = name;
@@ -60,7 +60,7 @@ export class Choice {
     this.name = name;
     this.label = label;
     this.optional = false;
-    this.mistake = h("p", { class: "mistake", id: `${id}-mistake` });
+    this.mistake = h("p", { class: "mistake", id: `${id}-mistake`, role: "alert" });
     this.inputs = Object.entries(options).map(([value, text]) => {
       const input = h("input", { type: "radio", name, value });
       return { input, element: h("label", { class: "option" }, input, h("span", {}, text)) };
@@ -134,7 +134,6 @@ export class Form {
     if (empty.length) {
       for (const field of empty) field.refuse(this.missing[field.name] ?? `请填写${field.label}`);
       empty[0].focus();
-      announce(empty.map((field) => field.mistake.textContent).join("；"), { urgent: true });
       return;
     }
     this.busy = true;
@@ -163,7 +162,6 @@ export class Form {
         elsewhere.push(readable(message));
       }
     }
-    if (first) announce(`${first.label}：${first.mistake.textContent}`, { urgent: true });
     setText(this.message, first && !elsewhere.length ? "" : [problem.text, ...elsewhere].join("；"));
     (first ?? this.fields[0])?.focus();
   }

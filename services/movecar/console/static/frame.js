@@ -1,17 +1,17 @@
 // What is around every page: name, tabs, connection, clock, who is logged in.
 
-import { announce, arrange, h, setText } from "./dom.js";
+import { arrange, h, setText } from "./dom.js";
 import { clock, now } from "./time.js";
 import { ROLES, say } from "./words.js";
 
-const CONNECTION = { connecting: "正在连接…", live: "实时", lost: "连接中断，正在重连" };
+const CONNECTION = { connecting: "正在连接…", live: "实时", lost: "离线" };
 
 export function makeFrame({ user, title, logOut }) {
   const tabs = h("nav", { class: "tabs", "aria-label": "页面" });
   const connection = h("span", { class: "connection" });
   const lost = h(
     "p",
-    { class: "lost", hidden: true },
+    { class: "lost", role: "alert", hidden: true },
     "连接中断，正在重连。此刻看到的可能不是最新情况。",
   );
   const time = h("span", { class: "clock" });
@@ -48,7 +48,6 @@ export function makeFrame({ user, title, logOut }) {
       connection.dataset.state = state;
       setText(connection, CONNECTION[state]);
       lost.hidden = state !== "lost";
-      if (state === "lost") announce("连接中断，正在重连", { urgent: true });
     },
     // Put one of several pages into `place`; the choice survives a reload in the address.
     setTabs: (place, pages) => {

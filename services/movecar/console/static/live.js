@@ -7,7 +7,7 @@ export const OPEN = ["looking_up", "calling", "notified", "attention", "escalate
 const SILENCE_MS = 40_000; // the server pings every 15 s
 
 export class LiveCases {
-  // `onChange(case, before)` for every case that is new or different; `onLoaded()` after all open ones were read.
+  // `onChange(case)` for every case that is new or different; `onLoaded()` after all open ones were read.
   constructor({ onChange, onLoaded, onState, onProblem }) {
     this.cases = new Map();
     this.onChange = onChange;
@@ -41,9 +41,8 @@ export class LiveCases {
   }
 
   take(item) {
-    const before = this.cases.get(item.id);
     this.cases.set(item.id, item);
-    this.onChange(item, before);
+    this.onChange(item);
   }
 
   forget(id) {

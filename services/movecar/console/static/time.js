@@ -27,18 +27,17 @@ export function day(moment) {
   return DAY.format(moment);
 }
 
-// 14:03:22, or 03-31 14:03:22 when it was not today.
+// 14:03:22, or 03-31 14:03:22 when it was not today; a dash when there is no time.
 export function when(text) {
-  if (!text) return "—";
-  const moment = new Date(text);
+  const moment = Date.parse(text);
+  if (Number.isNaN(moment)) return "—";
   const date = day(moment);
   return date === day(now()) ? clock(moment) : `${date.slice(5)} ${clock(moment)}`;
 }
 
 export function full(text) {
-  if (!text) return "—";
-  const moment = new Date(text);
-  return `${day(moment)} ${clock(moment)}`;
+  const moment = Date.parse(text);
+  return Number.isNaN(moment) ? "—" : `${day(moment)} ${clock(moment)}`;
 }
 
 // 4:05, or 1:02:03 from an hour on.

@@ -1,0 +1,72 @@
+"""The console's words and buttons against the server's own lists."""
+
+from typing import Any, get_args
+
+import pytest
+from playwright.async_api import Page
+
+from services.common.events import AttemptOutcome, AttemptState, ContactOutcome, EscalationReason
+from services.common.http.auth import ROLES
+from services.escalation.documents import DISPOSITIONS
+from services.escalation.machine import STATUSES as ESCALATION_STATUSES
+from services.movecar.cases.machine import (
+    OPEN,
+    STATUSES,
+    TRANSITIONS,
+    AttentionReason,
+    Outcome,
+    Trigger,
+)
+from services.movecar.plates import Color
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+# Written to the history beside the state machine's triggers.
+NOTES = {"opened", "joined", "contact_concluded_late", "desk_answered_late"}
+
+LISTS: dict[str, set[str]] = {
+    "STATUSES": set(STATUSES),
+    "CASE_OUTCOMES": set(get_args(Outcome)),
+    "ATTENTION_REASONS": set(get_args(AttentionReason)),
+    "ATTEMPT_STATES": set(get_args(AttemptState)),
+    "ATTEMPT_OUTCOMES": set(get_args(AttemptOutcome)),
+    "ESCALATION_REASONS": set(get_args(EscalationReason)),
+    "ESCALATION_STATUSES": set(ESCALATION_STATUSES),
+    "DISPOSITIONS": set(DISPOSITIONS),
+    "TRIGGERS": set(get_args(Trigger)) | NOTES,
+    "COLORS": {str(color) for color in Color},
+    "ROLES": set(ROLES),
+}
+
+ACTIONS: dict[str, set[Trigger]] = {
+    "confirm-moved": {"moved"},
+    "redial": {"redialled"},
+    "correct-plate": {"plate_corrected"},
+    "still-blocked": {"still_blocked", "still_blocked_again"},
+    "escalate": {"escalated_by_operator"},
+    "withdraw": {"withdrawn"},
+}
+
+
+async def load(page: Page, module: str) -> dict[str, Any]:
+    return dict(await page.evaluate(f"import('/console/{module}').then((module) => ({{ ...module }}))"))
+
+
+async def test_every_code_of_the_server_has_its_words(operator: Page) -> None:
+    words = await load(operator, "words.js")
+    for name, codes in LISTS.items():
+        assert set(words[name]) == codes, name
+    assert set(words["REASONS"]) >= set(get_args(ContactOutcome))
+    assert words["DISPOSITIONS"] == dict(DISPOSITIONS)
+
+
+async def test_buttons_are_offered_exactly_where_the_state_machine_allows_them(operator: Page) -> None:
+    actions = (await load(operator, "actions.js"))["ACTIONS"]
+    assert set(actions) == set(ACTIONS)
+    for name, triggers in ACTIONS.items():
+        allowed = {status for status, trigger in TRANSITIONS if trigger in triggers}
+        assert set(actions[name]["statuses"]) == allowed, name
+
+
+async def test_the_live_list_holds_every_open_status(operator: Page) -> None:
+    assert set((await load(operator, "live.js"))["OPEN"]) == OPEN
