@@ -8,12 +8,13 @@ import structlog
 
 from services.common.clock import Clock
 from services.outbound.ami import AmiError
-from services.outbound.attempts import Change, Trigger
+from services.outbound.attempts import Trigger
 from services.outbound.calls import CallEvent, Ended, OriginateFailed
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
 from services.outbound.metrics import CALLS_UP
 from services.outbound.pbx import Connected, Disconnected, Pbx
+from services.outbound.records import Change
 from services.outbound.recovery import Recovery
 
 log = structlog.get_logger(__name__)

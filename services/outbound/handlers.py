@@ -16,10 +16,11 @@ from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
 from services.common.ids import new_id
-from services.outbound.attempts import AttemptRecord, Trigger, origins
+from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import callable_ones, context
-from services.outbound.ledger import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
 from services.outbound.prompts import UnspeakablePlateError, speak
+from services.outbound.records import AttemptRecord
+from services.outbound.rows import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
 
 log = structlog.get_logger(__name__)
 

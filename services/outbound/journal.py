@@ -19,11 +19,12 @@ import structlog
 
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
-from services.outbound.attempts import Change, Trigger
+from services.outbound.attempts import Trigger
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
 from services.outbound.metrics import ATTEMPTS, CONTACTS, FAULTS
 from services.outbound.pace import Pace
+from services.outbound.records import Change
 
 log = structlog.get_logger(__name__)
 

@@ -4,10 +4,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import structlog
-from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
@@ -15,76 +14,23 @@ from services.common.database import padded, rows_changed
 from services.common.events import AttemptOutcome, ContactConcluded, ContactOutcome, Event
 from services.common.ids import new_id
 from services.common.settings import RedialRules
-from services.outbound.attempts import UP, AttemptRecord, Change, IllegalTransition
+from services.outbound.attempts import UP, IllegalTransition
 from services.outbound.metrics import FAULTS
-from services.outbound.models import Attempt, Contact
+from services.outbound.records import AttemptRecord, Change
 from services.outbound.redial import ANSWERS, Conclude, Redial, Try, next_step
+from services.outbound.rows import (
+    CONCLUDE,
+    LOAD,
+    NEW_ATTEMPTS,
+    PROGRESS,
+    TRIES,
+    WRITE,
+    StaleRecord,
+    new_row,
+    record_of,
+)
 
 log = structlog.get_logger(__name__)
-
-ATTEMPTS: Final = cast(Table, Attempt.__table__)
-CONTACTS: Final = cast(Table, Contact.__table__)
-
-_IDENTITY: Final = ("id", "contact_id", "number", "number_index", "script_version", "queued_at")
-_PROGRESS: Final = (
-    "state",
-    "outcome",
-    "version",
-    "claimed_by",
-    "due_at",
-    "dialed_at",
-    "answered_at",
-    "greeting_started_at",
-    "greeting_ended_at",
-    "greetings_ended",
-    "prompt_failed_at",
-    "key",
-    "key_at",
-    "ended_at",
-    "hangup_cause",
-)
-RECORD_COLUMNS: Final = (*(ATTEMPTS.c[name] for name in (*_IDENTITY, *_PROGRESS)), CONTACTS.c.case_id)
-"""Columns to select for `record_of`, from attempts joined with their contacts."""
-
-_LOAD: Final = (
-    select(
-        *RECORD_COLUMNS, CONTACTS.c.outcome.label("concluded"), CONTACTS.c.withdrawn_at, CONTACTS.c.callees
-    )
-    .join_from(ATTEMPTS, CONTACTS)
-    .where(ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)))
-    # The contact is locked too: a withdrawal that is being written would not see the attempt created here.
-    .with_for_update()
-)
-_WRITE: Final = (
-    update(ATTEMPTS)
-    .where(ATTEMPTS.c.id == bindparam("row_id"), ATTEMPTS.c.version == bindparam("row_version"))
-    .values({name: bindparam(f"new_{name}") for name in _PROGRESS})
-)
-_CONCLUDE: Final = (
-    update(CONTACTS)
-    .where(CONTACTS.c.id == bindparam("row_id"), CONTACTS.c.outcome.is_(None))
-    .values(outcome=bindparam("new_outcome"), concluded_at=bindparam("new_concluded_at"))
-)
-_TRIES: Final = (
-    select(ATTEMPTS.c.id, ATTEMPTS.c.contact_id, ATTEMPTS.c.number_index, ATTEMPTS.c.outcome)
-    .where(ATTEMPTS.c.contact_id.in_(bindparam("contacts", expanding=True)), ATTEMPTS.c.outcome.is_not(None))
-    .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
-)
-NEW_ATTEMPTS: Final = insert(ATTEMPTS)
-"""Takes the columns of `new_row`."""
-
-
-class StaleRecord(Exception):
-    """A row was changed by someone else under our lock."""
-
-
-def record_of(row: Any) -> AttemptRecord:
-    """Return the attempt of a row of `RECORD_COLUMNS`."""
-    values = row._mapping
-    return AttemptRecord(
-        case_id=values["case_id"],
-        **{column.name: values[column] for column in RECORD_COLUMNS[:-1]},
-    )
 
 
 @dataclass(slots=True)
@@ -154,11 +100,10 @@ class Ledger:
             return written
         await _write(session, touched)
         written.queued = any(item.record.state == "queued" for item in touched)
-        events: list[Event] = [
-            item.record.snapshot(cast(datetime, item.changed_at)) for item in touched if item.is_news
-        ]
+        events: list[Event] = []
         for item in touched:
             if item.is_news:
+                events.append(item.record.snapshot(cast(datetime, item.changed_at)))
                 log.info("attempt", id=item.record.id, transition=item.transition)
         decided = [item for item in touched if item.is_decided]
         written.outcomes = [item.record.outcome for item in decided if item.record.outcome]
@@ -203,7 +148,7 @@ class Ledger:
                     )
                     written.concluded.append(outcome)
         if conclusions:
-            await session.execute(_CONCLUDE, conclusions)
+            await session.execute(CONCLUDE, conclusions)
         if queued:
             await session.execute(NEW_ATTEMPTS, queued)
             written.queued = True
@@ -237,7 +182,7 @@ def _advance(loaded: Mapping[str, _Loaded], change: Change) -> None:
 
 
 async def _load(session: AsyncSession, ids: set[str]) -> dict[str, _Loaded]:
-    rows = await session.execute(_LOAD, {"ids": padded(ids)})
+    rows = await session.execute(LOAD, {"ids": padded(ids)})
     loaded = {}
     for row in rows:
         record = record_of(row)
@@ -250,11 +195,11 @@ async def _write(session: AsyncSession, touched: Sequence[_Loaded]) -> None:
     rows = []
     for item in touched:
         item.record.version += 1
-        row: dict[str, Any] = {f"new_{name}": getattr(item.record, name) for name in _PROGRESS}
+        row: dict[str, Any] = {f"new_{name}": getattr(item.record, name) for name in PROGRESS}
         row["row_id"], row["row_version"] = item.record.id, item.version
         rows.append(row)
-    changed = rows_changed(await session.execute(_WRITE, rows))
-    # asyncpg does not count over many rows (-1); there the row locks of `_LOAD` are the guard.
+    changed = rows_changed(await session.execute(WRITE, rows))
+    # asyncpg does not count over many rows (-1); there the row locks of `LOAD` are the guard.
     if changed not in {-1, len(rows)}:
         raise StaleRecord
 
@@ -269,12 +214,7 @@ async def _earlier_tries(session: AsyncSession, decided: Sequence[_Loaded]) -> d
     tries: dict[str, list[Try]] = defaultdict(list)
     if contacts:
         latest = {item.record.id for item in decided}
-        for row in await session.execute(_TRIES, {"contacts": padded(contacts)}):
+        for row in await session.execute(TRIES, {"contacts": padded(contacts)}):
             if row.id not in latest:
                 tries[row.contact_id].append(Try(row.number_index, row.outcome))
     return tries
-
-
-def new_row(record: AttemptRecord, callee: str) -> dict[str, Any]:
-    """Return the columns of an attempt that is not in the table yet."""
-    return {name: getattr(record, name) for name in (*_IDENTITY, *_PROGRESS)} | {"callee": callee}

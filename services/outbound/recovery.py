@@ -16,14 +16,15 @@ from sqlalchemy import func, select
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
 from services.outbound.ami import AmiError
-from services.outbound.attempts import UP, Change, Trigger
+from services.outbound.attempts import UP, Trigger
 from services.outbound.calls import HostileEvent, LeftResult
 from services.outbound.journal import Journal
-from services.outbound.ledger import ATTEMPTS
 from services.outbound.lines import Lines
 from services.outbound.metrics import PBX_UP, QUEUE_AGE
 from services.outbound.pbx import Pbx
+from services.outbound.records import Change
 from services.outbound.redial import ANSWERS
+from services.outbound.rows import ATTEMPTS
 from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)

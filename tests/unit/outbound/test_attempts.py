@@ -8,18 +8,9 @@ from hypothesis import strategies as st
 from services.common.events import AttemptOutcome, AttemptState
 from services.common.ids import new_id
 from services.outbound import calls
-from services.outbound.attempts import (
-    TRANSITIONS,
-    TRY_AGAIN_AFTER,
-    UP,
-    AttemptRecord,
-    Change,
-    IllegalTransition,
-    Trigger,
-    next_state,
-    origins,
-)
+from services.outbound.attempts import TRANSITIONS, UP, IllegalTransition, Trigger, next_state, origins
 from services.outbound.calls import CAUSE_OUTCOMES, LeftResult
+from services.outbound.records import TRY_AGAIN_AFTER, AttemptRecord, Change
 
 T0 = datetime(2026, 4, 1, 8, tzinfo=UTC)
 

@@ -15,10 +15,11 @@ from services.common.clock import SystemClock
 from services.common.database import Database
 from services.common.events import AttemptChanged, ContactConcluded
 from services.common.ids import new_id
-from services.outbound.attempts import Change, Trigger
+from services.outbound.attempts import Trigger
 from services.outbound.journal import Journal
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
+from services.outbound.records import Change
 from tests.unit.outbound.rig import DEADLINE, NUMBER, Rig
 
 
