@@ -46,10 +46,10 @@ _PATIENCE: Final = {
 
 @dataclass(slots=True)
 class _Waiting:
-    """The changes of one attempt, in order, and when they have to be written (on the event loop's clock)."""
+    """The changes of one attempt, numbered in the order they came, and when they must be written (loop time)."""
 
     due: float
-    changes: list[Change] = field(default_factory=list)
+    changes: list[tuple[int, Change]] = field(default_factory=list)
 
 
 class Journal:
@@ -65,8 +65,8 @@ class Journal:
         self._due = asyncio.Event()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
-        self._settled = asyncio.Event()
-        self._settled.set()
+        self._taken = 0
+        self._progress = asyncio.Event()
 
     def put(self, changes: Iterable[Change]) -> None:
         """Take changes in; they are written soon, and survive a database that is away."""
@@ -75,11 +75,11 @@ class Journal:
         for change in changes:
             due = now + _PATIENCE.get(change.trigger, 0.0)
             waiting = self._pending.setdefault(change.attempt_id, _Waiting(due))
-            waiting.changes.append(change)
+            self._taken += 1
+            waiting.changes.append((self._taken, change))
             waiting.due = min(waiting.due, due)
             earliest = min(earliest, due)
-        if self._pending:
-            self._settled.clear()
+        if earliest < math.inf:
             self._write_at(earliest)
 
     def _write_at(self, when: float) -> None:
@@ -91,12 +91,15 @@ class Journal:
         self._timer, self._timer_at = asyncio.get_running_loop().call_at(when, self._due.set), when
 
     async def settle(self) -> None:
-        """Wait until everything that was put is committed."""
+        """Wait until everything that was put before is committed."""
+        last = self._taken
         for waiting in self._pending.values():
             waiting.due = 0.0
         if self._pending:
             self._write_at(0.0)
-        await self._settled.wait()
+        while any(waiting.changes[0][0] <= last for waiting in self._pending.values()):
+            self._progress.clear()
+            await self._progress.wait()
 
     async def run(self) -> None:
         """Write for ever. A database that is away delays changes and loses none."""
@@ -126,7 +129,10 @@ class Journal:
         """
         limit = asyncio.get_running_loop().time() + within
         due = (attempt_id for attempt_id, waiting in self._pending.items() if waiting.due <= limit)
-        batch = {attempt_id: list(self._pending[attempt_id].changes) for attempt_id in islice(due, _BATCH)}
+        batch = {
+            attempt_id: [change for _, change in self._pending[attempt_id].changes]
+            for attempt_id in islice(due, _BATCH)
+        }
         if not batch:
             return
         self._pace.begin(len(batch))
@@ -168,8 +174,7 @@ class Journal:
             del waiting.changes[: len(share)]
             if not waiting.changes:
                 del self._pending[attempt_id]
-        if not self._pending:
-            self._settled.set()
+        self._progress.set()
 
     def _after_commit(self, written: Written) -> None:
         for outcome in written.outcomes:

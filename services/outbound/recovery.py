@@ -88,6 +88,7 @@ class Recovery:
         """Catch up once more on this connection: events of it were lost by a fault of ours."""
         self._in_step_with = 0
         self._lines.close("events_missed")
+        PBX_UP.set(0)
         self._lines.gapped |= self._lines.up
         self._link_changed.set()
 

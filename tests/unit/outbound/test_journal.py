@@ -245,6 +245,25 @@ async def test_what_comes_during_a_write_is_written_next(rig: Rig) -> None:
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_settling_waits_only_for_what_came_before(rig: Rig) -> None:
+    (contact, attempt), (_, other) = await claimed(rig, 2)
+    ledger = Slow(rig)
+    journal = Journal(rig.database, rig.clock, ledger, Lines(1))
+    running = asyncio.create_task(journal.run())
+    async with asyncio.timeout(DEADLINE):
+        journal.put(changes(rig, attempt, Trigger.ANSWERED, Trigger.GREETING_STARTED))
+        settled = asyncio.create_task(journal.settle())
+        await ledger.writing.wait()
+        journal.put(changes(rig, other, Trigger.GREETING_STARTED))  # may wait for half a minute
+        journal.put(changes(rig, attempt, Trigger.GREETING_ENDED))
+        ledger.go_on.set()
+        await settled
+    (row,) = await rig.attempts(contact)
+    assert row.greeting_started_at is not None
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
 class Noted(Ledger):
     """Writes nothing, and notes what it was to write."""
 
