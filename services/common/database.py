@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from socket import gaierror
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import orjson
 from sqlalchemy import DateTime, MetaData, Table, event
@@ -29,6 +29,8 @@ EMITTED = "movecar_emitted"
 
 
 _READ_ONLY = "movecar_read_only"
+
+KeyT = TypeVar("KeyT", str, bytes)
 
 
 class Base(DeclarativeBase):
@@ -102,6 +104,7 @@ class Database:
                 "pool_size": pool_size,
                 "max_overflow": 0,  # an overflow connection is closed after each use: a log-in per query
                 "pool_pre_ping": False,
+                "pool_use_lifo": True,  # few connections stay busy, with their statements prepared
                 "connect_args": {
                     "timeout": 5,
                     "command_timeout": 30,
@@ -222,7 +225,7 @@ def _close_sqlite_traps(engine: AsyncEngine) -> None:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def padded(ids: Iterable[str]) -> list[str]:
+def padded(ids: Iterable[KeyT]) -> list[KeyT]:
     """Return ids for an IN list, at least one, filled up to a power of two with the last one.
 
     PostgreSQL plans a statement anew for every length of the list; so there are ten lengths at most.

@@ -44,8 +44,9 @@ def _keep_newest(make: Any) -> Insert:
 
 
 _KEEP = {"postgresql": _keep_newest(postgresql.insert), "sqlite": _keep_newest(sqlite.insert)}
-_STANDING = select(Case.id, Case.status, Case.escalation_id).where(
-    Case.id.in_(bindparam("ids", expanding=True))
+_CASES = cast(Table, Case.__table__)
+_STANDING = select(_CASES.c.id, _CASES.c.status, _CASES.c.escalation_id).where(
+    _CASES.c.id.in_(bindparam("ids", expanding=True))
 )
 
 

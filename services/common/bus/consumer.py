@@ -37,6 +37,7 @@ class Together:
         """Handle one event."""
         await self.handle(session, [event])
 
+
 _BATCH = 100
 _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05

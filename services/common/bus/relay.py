@@ -7,9 +7,10 @@ a reader that follows ids would skip the slower writer. So the order is given he
 import asyncio
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 import structlog
-from sqlalchemy import bindparam, exists, func, or_, select, update
+from sqlalchemy import Table, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Bus, Entry
@@ -28,11 +29,14 @@ _GATHER_SECONDS_AN_EVENT = 0.005
 _LONGEST_GATHER_SECONDS = 0.025
 """Pause after a round, by what it carried: on a quiet system events leave at once, on a busy one together."""
 
-_LOG = OutboxEntry.__table__
+_LOG = cast(Table, OutboxEntry.__table__)
 _COLUMNS = (_LOG.c.event_id, _LOG.c.type, _LOG.c.payload, _LOG.c.position)
 
-_LAST = select(LogPosition.last).where(LogPosition.name == "log")
-_STATE = select(exists().where(OutboxEntry.position.is_(None)), _LAST.scalar_subquery())
+_POSITIONS = cast(Table, LogPosition.__table__)
+_LAST = select(_POSITIONS.c.last).where(_POSITIONS.c.name == "log")
+_LAST_LOCKED = _LAST.with_for_update()
+_ADVANCE = update(_POSITIONS).where(_POSITIONS.c.name == "log").values(last=bindparam("upto"))
+_STATE = select(exists().where(_LOG.c.position.is_(None)), _LAST.scalar_subquery())
 _UNPUBLISHED = (
     select(_LOG.c.id, func.row_number().over(order_by=_LOG.c.id).label("rank"))
     .where(_LOG.c.position.is_(None))
@@ -41,7 +45,7 @@ _UNPUBLISHED = (
     .subquery()
 )
 _NUMBER = (
-    update(_LOG)  # type: ignore[arg-type]
+    update(_LOG)
     .where(_LOG.c.id == _UNPUBLISHED.c.id)
     .values(position=bindparam("last") + _UNPUBLISHED.c.rank)
     .returning(*_COLUMNS)
@@ -119,7 +123,7 @@ class Relay:
             if not entries:
                 return 0
             upto = entries[-1].position
-            await session.execute(update(LogPosition).values(last=upto))
+            await session.execute(_ADVANCE, {"upto": upto})
             # Published before the commit that says so: a crash between the two leaves the bus's mark ahead
             # of the log, and what was published then is published again, never not.
             if not await self._bus.publish(entries, expected=str(last), mark=str(upto)):
@@ -158,10 +162,8 @@ class Relay:
             expected, after = mark, entries[-1].position
 
     async def _lock(self, session: AsyncSession) -> int:
-        last = await session.scalar(_LAST.with_for_update())
+        last = await session.scalar(_LAST_LOCKED)
         if last is None:
-            await session.execute(
-                insert_ignoring_duplicates(session, LogPosition.__table__, {"name": "log", "last": 0})  # type: ignore[arg-type]
-            )
-            last = await session.scalar(_LAST.with_for_update())
+            await session.execute(insert_ignoring_duplicates(session, _POSITIONS, {"name": "log", "last": 0}))
+            last = await session.scalar(_LAST_LOCKED)
         return last or 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Insert, bindparam, func, insert, select
+from sqlalchemy import Insert, Table, bindparam, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,27 +15,28 @@ from services.common.http.auth import Principal
 from services.common.ids import new_id
 from services.movecar.cases.machine import OPEN, deadline_of
 from services.movecar.cases.models import Case, CaseJoin, CaseNumber
-from services.movecar.cases.rows import insert_case, write_history
+from services.movecar.cases.rows import find_case, insert_case, write_history
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
 
+_CASES = cast(Table, Case.__table__)
+_NUMBERS = cast(Table, CaseNumber.__table__)
 _OPEN_OF_PLATE = (
-    select(Case)
-    .where(Case.plate_index == bindparam("plate_index"), Case.status.in_(sorted(OPEN)))
-    .order_by(Case.created_at)
+    select(_CASES.c.id)
+    .where(_CASES.c.plate_index == bindparam("plate_index"), _CASES.c.status.in_(sorted(OPEN)))
+    .order_by(_CASES.c.created_at)
     .limit(1)
 )
-_OPEN_OF_CAR = _OPEN_OF_PLATE.where((Case.plate_color == bindparam("color")) | Case.plate_color.is_(None))
+_OPEN_OF_CAR = _OPEN_OF_PLATE.where(
+    (_CASES.c.plate_color == bindparam("color")) | _CASES.c.plate_color.is_(None)
+)
 
 
 def _next_of_day(make: Any) -> Insert:
-    statement = make(CaseNumber.__table__)
-    return cast(
-        Insert,
-        statement.on_conflict_do_update(
-            index_elements=[CaseNumber.day], set_={"last": CaseNumber.last + 1}
-        ).returning(CaseNumber.last),
+    statement = make(_NUMBERS).on_conflict_do_update(
+        index_elements=[_NUMBERS.c.day], set_={"last": _NUMBERS.c.last + 1}
     )
+    return cast(Insert, statement.returning(_NUMBERS.c.last))
 
 
 _NEXT_NUMBER = {"postgresql": _next_of_day(postgresql.insert), "sqlite": _next_of_day(sqlite.insert)}
@@ -126,13 +127,11 @@ def open_key(rules: CaseRules, plate: str, color: str | None) -> str:
 
 async def open_case_of(session: AsyncSession, rules: CaseRules, plate: str, color: str | None) -> Case | None:
     """Return the open case of a car. Without a colour on either side the plate alone decides."""
-    case: Case | None = await session.scalar(
+    case_id: str | None = await session.scalar(
         _OPEN_OF_PLATE if color is None else _OPEN_OF_CAR,
         {"plate_index": rules.keys.index("plate", plate)} | ({} if color is None else {"color": color}),
     )
-    if case is not None:
-        session.expunge(case)
-    return case
+    return None if case_id is None else await find_case(session, case_id)
 
 
 async def _join(

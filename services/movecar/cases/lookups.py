@@ -39,12 +39,17 @@ _POLL_SECONDS = 1.0
 _GIVEN_UP_AFTER = timedelta(seconds=15)
 """A lookup started longer ago than this was cut off by a crash and is asked again: asking is harmless."""
 
-_WAITS = (Case.status == "looking_up") & (
-    Case.lookup_started_at.is_(None) | (Case.lookup_started_at < bindparam("cut_off"))
+_CASES = cast(Table, Case.__table__)
+_WAITS = (_CASES.c.status == "looking_up") & (
+    _CASES.c.lookup_started_at.is_(None) | (_CASES.c.lookup_started_at < bindparam("cut_off"))
 )
-_WAITING_AT_ALL = select(Case.id).where(_WAITS).limit(1)
+_WAITING_AT_ALL = select(_CASES.c.id).where(_WAITS).limit(1)
 _WAITING = (
-    select(Case.id).where(_WAITS).order_by(Case.created_at).limit(_BATCH).with_for_update(skip_locked=True)
+    select(_CASES.c.id)
+    .where(_WAITS)
+    .order_by(_CASES.c.created_at)
+    .limit(_BATCH)
+    .with_for_update(skip_locked=True)
 )
 _CLAIM = (
     update(Case)

@@ -24,7 +24,8 @@ class LocalSource:
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self.registry: VehicleRegistry = LocalRegistry(kernel.database, kernel.keys)
+        self._local = LocalRegistry(kernel.database, kernel.keys)
+        self.registry: VehicleRegistry = self._local
         self._loaded = False
 
     async def start(self) -> None:
@@ -80,7 +81,8 @@ class LocalSource:
         return "no vehicles loaded: run  python -m services load-registry FILE"
 
     async def close(self) -> None:
-        """Hold nothing open."""
+        """Let go of lookups under way."""
+        await self._local.close()
 
 
 class PlatformSource:
