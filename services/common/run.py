@@ -7,7 +7,7 @@ import structlog
 import uvloop
 
 from services.common.logs import configure_logs
-from services.common.migrations import SchemaOutdated, require_current, upgrade
+from services.common.migrations import SchemaOutdated, current, require_current, upgrade
 from services.common.service import Kernel, Process, Service, run_until_signalled
 from services.common.settings import Settings, SettingsError, load_settings
 
@@ -53,7 +53,8 @@ async def _run(
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     kernel = Kernel.build(settings)
     try:
-        if settings.embedded:
+        # An empty database has nothing to lose; one with data is upgraded when its operator says so.
+        if settings.embedded or await current(kernel.database) is None:
             await upgrade(kernel.database)
         await require_current(kernel.database)
     except BaseException:
