@@ -46,7 +46,7 @@ _PATIENCE: Final = {
 
 @dataclass(slots=True)
 class _Waiting:
-    """The changes of one attempt, numbered in the order they came, and when they must be written (loop time)."""
+    """The changes of one attempt, numbered as they came, and when they have to be written (loop time)."""
 
     due: float
     changes: list[tuple[int, Change]] = field(default_factory=list)

@@ -158,6 +158,7 @@ async def test_a_call_of_an_instance_that_died_is_found_out_by_another_one(rig: 
         await session.execute(update(Attempt).values(claimed_by="2"))
     await rig.witness.saw(Ended)
     await rig.start()
+    await rig.conclusion(await rig.request(NUMBER + "1"))  # it is connected, and has looked at its own calls
     seconds = rig.settings.ring_time + MARGIN_SECONDS + 1
     await overdue(rig, seconds)
     assert (await rig.attempts(contact))[0].state != "ended"
