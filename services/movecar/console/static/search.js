@@ -8,7 +8,7 @@ import { full, midnight } from "./time.js";
 import { CASE_OUTCOMES, STATUSES, say } from "./words.js";
 
 const PAGE = 25;
-const COLUMNS = ["车牌", "状态", "位置", "来电号码", "坐席", "建案时间", "案件号", ""];
+const COLUMNS = ["车牌", "状态", "位置", "来电号码", "坐席", "建案时间", "案件号", "记录"];
 
 // `open(case)` shows the file of a case.
 export function searchPage({ open }) {
@@ -93,7 +93,7 @@ function row(item, open) {
     item.operator,
     full(item.created_at),
     item.number,
-    h("button", { type: "button", click: () => open(item) }, "案件记录"),
+    h("button", { type: "button", click: () => open(item) }, "查看"),
   ];
   return h("tr", {}, ...cells.map((cell, index) => h("td", { "data-name": COLUMNS[index] }, cell)));
 }
