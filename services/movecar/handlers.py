@@ -91,7 +91,7 @@ class Reports:
                         escalation=ESCALATION_OF_TRIGGER.get(trigger),
                     )
                 )
-            await self._rules.apply_all(session, moves)
+            await self._rules.apply_all(session, moves, locked=True)
 
     async def on_escalation_raised(self, session: AsyncSession, event: EscalationRaised) -> None:
         """Show the operator the place in the desk's feed."""

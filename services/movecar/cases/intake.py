@@ -1,26 +1,23 @@
 """Opening a case, or joining the open one for the same car (A1, A6)."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, cast
+from typing import cast
 
-from sqlalchemy import Insert, Table, bindparam, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
-from services.common.clock import local
 from services.common.events import CallMode
 from services.common.http.auth import Principal
 from services.common.ids import new_id
 from services.movecar.cases.machine import OPEN, deadline_of
-from services.movecar.cases.models import Case, CaseJoin, CaseNumber
-from services.movecar.cases.rows import find_case, insert_case, write_history
+from services.movecar.cases.models import Case, CaseJoin
+from services.movecar.cases.numbers import insert_numbered
+from services.movecar.cases.rows import find_case, write_history
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
 
 _CASES = cast(Table, Case.__table__)
-_NUMBERS = cast(Table, CaseNumber.__table__)
 _OPEN_OF_PLATE = (
     select(_CASES.c.id)
     .where(_CASES.c.plate_index == bindparam("plate_index"), _CASES.c.status.in_(sorted(OPEN)))
@@ -30,16 +27,6 @@ _OPEN_OF_PLATE = (
 _OPEN_OF_CAR = _OPEN_OF_PLATE.where(
     (_CASES.c.plate_color == bindparam("color")) | _CASES.c.plate_color.is_(None)
 )
-
-
-def _next_of_day(make: Any) -> Insert:
-    statement = make(_NUMBERS).on_conflict_do_update(
-        index_elements=[_NUMBERS.c.day], set_={"last": _NUMBERS.c.last + 1}
-    )
-    return cast(Insert, statement.returning(_NUMBERS.c.last))
-
-
-_NEXT_NUMBER = {"postgresql": _next_of_day(postgresql.insert), "sqlite": _next_of_day(sqlite.insert)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +58,7 @@ async def open_case(
     case_id = new_id()
     case = Case(
         id=case_id,
-        number=await _next_number(session, now),
+        number="",  # given as it is stored
         status="looking_up",
         outcome=None,
         version=1,
@@ -102,7 +89,6 @@ async def open_case(
         deadline_at=deadline_of("looking_up", now, rules.settings),
         lookup_started_at=None,
     )
-    await insert_case(session, case)
     await write_history(
         session,
         {
@@ -117,6 +103,7 @@ async def open_case(
         },
     )
     await emit(session, rules.changed(case, now))
+    await insert_numbered(session, case, now)
     return case, False
 
 
@@ -166,13 +153,6 @@ async def _join(
         },
     )
     await emit(session, rules.changed(case, now))
-
-
-async def _next_number(session: AsyncSession, now: datetime) -> str:
-    """Return the next number of the local day, e.g. YC20260401000001; a rollback gives its number back."""
-    day = local(now).date()
-    last = await session.scalar(_NEXT_NUMBER[session.get_bind().dialect.name], {"day": day, "last": 1})
-    return f"YC{day:%Y%m%d}{last:06d}"
 
 
 async def count_joins(session: AsyncSession, case_id: str) -> int:

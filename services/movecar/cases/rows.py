@@ -23,7 +23,6 @@ _LOCK = (
     .order_by(_CASES.c.id)
     .with_for_update()
 )
-_NEW_CASE = insert(_CASES)
 _NEW_HISTORY = insert(cast(Table, CaseHistory.__table__))
 
 
@@ -50,20 +49,17 @@ async def lock_cases(session: AsyncSession, ids: Sequence[str]) -> dict[str, Cas
     return cases
 
 
-async def insert_case(session: AsyncSession, case: Case) -> None:
-    """Store a new case."""
-    await session.execute(_NEW_CASE, {column.key: getattr(case, column.key) for column in _CASES.columns})
-
-
-async def change_cases(session: AsyncSession, changes: Sequence[tuple[Case, Mapping[str, Any]]]) -> None:
+async def change_cases(
+    session: AsyncSession, changes: Sequence[tuple[Case, Mapping[str, Any]]], *, locked: bool
+) -> None:
     """Write new values into the rows of different cases, each only if it is still what was read.
 
-    Raises CaseMoved.
+    `locked`: this transaction has read and locked them, so that they are. Raises CaseMoved.
     """
-    if len(changes) > 1:
+    if len(changes) > 1 and not locked:
         # asyncpg does not count over many rows: lock them and compare, and the updates below all hit.
-        locked = await session.execute(_LOCK, {"ids": padded(case.id for case, _ in changes)})
-        found = {row.id: (row.status, row.version) for row in locked}
+        standing = await session.execute(_LOCK, {"ids": padded(case.id for case, _ in changes)})
+        found = {row.id: (row.status, row.version) for row in standing}
         for case, _ in changes:
             if found.get(case.id) != (case.status, case.version):
                 raise CaseMoved(case.id)

@@ -118,14 +118,17 @@ class CaseRules:
         )
         await self.apply_all(session, [move])
 
-    async def apply_all(self, session: AsyncSession, moves: Sequence[Move]) -> None:
-        """Move different cases, in the order given. Raises as `apply`; nothing may be committed then."""
+    async def apply_all(self, session: AsyncSession, moves: Sequence[Move], *, locked: bool = False) -> None:
+        """Move different cases, in the order given. Raises as `apply`; nothing may be committed then.
+
+        `locked`: they were read with `lock_cases` in this transaction.
+        """
         if not moves:
             return
         now = self.clock.now()
         attempts = await _attempts_of(session, moves)
         planned = [self._plan(move, now, attempts.get(move.case.id, ())) for move in moves]
-        await change_cases(session, [(plan.case, plan.values) for plan in planned])
+        await change_cases(session, [(plan.case, plan.values) for plan in planned], locked=locked)
         await write_history(session, *(plan.history for plan in planned))
         for plan in planned:
             for name, value in plan.values.items():
