@@ -1,7 +1,7 @@
 """Car owners for load: they answer and press at once, so that the measured time is ours and not theirs."""
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deploy.stack import packages
@@ -20,11 +20,16 @@ _EVENT_PAYLOAD = 101
 
 @dataclass(frozen=True, slots=True)
 class CallSeen:
-    """One call as its owner saw it; epoch seconds. `key_down` is None when no key was pressed."""
+    """One call as its owner saw it; epoch seconds. `keys_down`: each time the key was pressed."""
 
     callee: str
     invited: float
-    key_down: float | None
+    keys_down: tuple[float, ...] = ()
+
+    def key_up_before(self, moment: float) -> float:
+        """When the press that was heard at `moment` ended."""
+        downs = [down for down in self.keys_down if down < moment] or self.keys_down[:1]
+        return downs[-1] + KEY_SECONDS
 
 
 class BenchOwners:
@@ -95,9 +100,9 @@ def read_calls(text: str) -> dict[str, list[CallSeen]]:
         callee = address.removeprefix("sip:").removesuffix("@")
         seen = calls.setdefault(callee, [])
         if kind == "invite":
-            seen.append(CallSeen(callee, float(epoch), None))
+            seen.append(CallSeen(callee, float(epoch)))
         else:
-            seen[-1] = CallSeen(callee, seen[-1].invited, float(epoch))
+            seen[-1] = replace(seen[-1], keys_down=(*seen[-1].keys_down, float(epoch)))
     return calls
 
 

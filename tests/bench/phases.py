@@ -17,7 +17,7 @@ from tests.bench import bare, load
 from tests.bench.cpu import machine_seconds, tree_seconds
 from tests.bench.figures import CallsLost, Spread, Throughput, spread, within
 from tests.bench.installation import PASSWORD, Installation
-from tests.bench.owners import KEY_SECONDS, CallSeen
+from tests.bench.owners import CallSeen
 from tests.bench.vehicles import phone
 
 _SETTLE_SECONDS = 60.0
@@ -106,12 +106,13 @@ class Bench:
         steps: dict[str, list[float]] = {}
         for vehicle, case_id, _, _ in self._steady(seen, usage):
             case, call = cases[case_id], self._call(calls, vehicle)
+            heard = case["key_at"].timestamp()
             marks = {
-                "key up → heard by outbound": case["key_at"].timestamp(),
+                "key up → heard by outbound": heard,
                 "heard → case escalated": case["concluded_at"].timestamp(),
                 "escalated → desk has it": read[case_id],
             }
-            _add_steps(steps, "keypress → feed", (call.key_down or 0.0) + KEY_SECONDS, marks)
+            _add_steps(steps, "keypress → feed", call.key_up_before(heard), marks)
         return {name: spread(values) for name, values in steps.items()}
 
     def _job(self, first: int, most: int, **how: Any) -> load.Job:
@@ -179,7 +180,7 @@ class Bench:
 
     def _call(self, calls: dict[str, list[CallSeen]], vehicle: int) -> CallSeen:
         found = calls.get(phone(vehicle, self.disputes_from), [])
-        if len(found) != 1 or found[0].key_down is None:
+        if len(found) != 1 or not found[0].keys_down:
             raise CallsLost(f"vehicle {vehicle} was rung {len(found)} times")
         return found[0]
 
