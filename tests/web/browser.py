@@ -4,8 +4,9 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from playwright.async_api import (
@@ -17,12 +18,16 @@ from playwright.async_api import (
     ViewportSize,
     async_playwright,
 )
+from sqlalchemy import select
 
 from deploy.stack.packages import chromium
+from services.common.http.auth import Principal, Role
+from services.common.ids import new_id
 from services.common.service import Process
 from services.common.settings import Settings
 from services.escalation.app import build as build_escalation
 from services.movecar.app import build as build_movecar
+from services.movecar.people.models import Account
 from services.outbound.app import build as build_outbound
 from tests.support.running import serving, settings_for
 
@@ -83,6 +88,23 @@ def demo_settings(directory: Path, **overrides: Any) -> Settings:
 def everything(settings: Settings) -> contextlib.AbstractAsyncContextManager[Process]:
     """Run the three services, console included, in this process."""
     return serving(settings, [build_movecar, build_outbound, build_escalation])
+
+
+async def token_of(process: Process, username: str) -> str:
+    """Return a token of a demo account without the cost of a log-in."""
+    async with process.kernel.database.reading() as session:
+        account = await session.scalar(select(Account).where(Account.username == username))
+    if account is None:
+        raise LookupError(username)
+    principal = Principal(
+        account_id=account.id,
+        username=account.username,
+        name=account.name,
+        role=cast(Role, account.role),
+        session_id=new_id(),
+        expires_at=process.kernel.clock.now() + timedelta(hours=1),
+    )
+    return process.kernel.tokens.issue(principal)
 
 
 async def log_in(page: Page, address: str, username: str) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
+from services.common.http.auth import COOKIE
 from services.common.service import Process
 from tests.support.running import Client
-from tests.web.browser import PASSWORD, WINDOW, Watch, demo_settings, everything, launched, log_in
+from tests.web.browser import WINDOW, Watch, demo_settings, everything, launched, token_of
 
 OpenPage = Callable[[str], Awaitable[Page]]
 """Opens a page in a browser of its own, logged in as a demo account."""
@@ -40,9 +41,12 @@ async def open_page(product: Process, browser: Browser, watch: Watch) -> AsyncIt
     async def open_one(username: str) -> Page:
         context = await browser.new_context(viewport=WINDOW, locale="zh-CN", timezone_id="America/New_York")
         contexts.append(context)
+        token = await token_of(product, username)
+        await context.add_cookies([{"name": COOKIE, "value": token, "url": f"http://{product.address}"}])
         page = await context.new_page()
         watch.on(page)
-        await log_in(page, product.address, username)
+        await page.goto(f"http://{product.address}/")
+        await page.get_by_role("button", name="退出").wait_for()
         return page
 
     yield open_one
@@ -66,4 +70,5 @@ async def desk(open_page: OpenPage) -> Page:
 async def api(product: Process) -> AsyncIterator[Client]:
     """Another operator, op2, who works without a browser."""
     async with Client(product.address) as client:
-        yield await client.log_in("op2", PASSWORD)
+        client.http.headers["Authorization"] = f"Bearer {await token_of(product, 'op2')}"
+        yield client

@@ -7,7 +7,7 @@ from playwright.async_api import Page, Route, expect
 
 from services.common.service import Process
 from tests.support.running import Client
-from tests.web.browser import card, enter_case
+from tests.web.browser import PASSWORD, card, enter_case
 from tests.web.conftest import OpenPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -311,17 +311,27 @@ async def test_without_cases_the_page_says_so(operator: Page) -> None:
     await expect(operator.get_by_text("目前没有未结案件。")).to_be_visible()
 
 
-async def test_a_wrong_password_is_refused_and_the_demo_says_that_it_is_one(
+async def test_a_wrong_password_is_refused_and_the_right_one_lets_in_by_keyboard_alone(
     operator: Page, product: Process
 ) -> None:
     await operator.get_by_role("button", name="退出").click()
     await expect(operator.get_by_text("演示系统")).to_be_visible()
-    await operator.get_by_label("用户名").fill("op1")
-    await operator.get_by_label("密码").fill("wrong")
+    await expect(operator.get_by_label("用户名")).to_be_focused()
+    await operator.keyboard.insert_text("op1")
+    await operator.keyboard.press("Tab")
+    await operator.keyboard.insert_text("wrong")
     await operator.keyboard.press("Enter")
     await expect(operator.get_by_text("用户名或密码不正确")).to_be_visible()
     await expect(operator.get_by_label("密码")).to_have_value("")
     assert await operator.context.cookies(f"http://{product.address}") == []
+    await operator.get_by_label("密码").focus()
+    await operator.keyboard.insert_text(PASSWORD)
+    await operator.keyboard.press("Enter")
+    await expect(operator.get_by_text("坐席一号")).to_be_visible()
+    await expect(operator.get_by_label("车牌号")).to_be_focused()
+    (cookie,) = await operator.context.cookies(f"http://{product.address}")
+    assert cookie["httpOnly"]
+    assert cookie["sameSite"] == "Strict"
 
 
 async def test_a_reload_keeps_the_log_in_and_a_log_out_ends_it(operator: Page) -> None:

@@ -17,9 +17,9 @@ export class Alarm {
     this.timer = 0;
     this.button = h("button", { type: "button", class: "alarm", click: () => this.toggle() });
     // Browsers keep a page silent until it is touched once.
-    this.touched = () => this.unlock();
-    document.addEventListener("pointerdown", this.touched, { once: true });
-    document.addEventListener("keydown", this.touched, { once: true });
+    this.touched = (event) => this.ready || this.button.contains(event.target) || this.unlock();
+    document.addEventListener("pointerdown", this.touched);
+    document.addEventListener("keydown", this.touched);
     this.show();
     if (navigator.userActivation?.hasBeenActive) this.unlock();
   }
@@ -36,6 +36,10 @@ export class Alarm {
   }
 
   toggle() {
+    if (this.wanted && !this.ready) {
+      this.unlock();
+      return;
+    }
     this.wanted = !this.wanted;
     localStorage.setItem(KEY, this.wanted ? "on" : "off");
     this.show();
