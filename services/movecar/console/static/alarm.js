@@ -36,11 +36,9 @@ export class Alarm {
   }
 
   toggle() {
-    if (this.wanted && !this.ready) {
-      this.unlock();
-      return;
-    }
-    this.wanted = !this.wanted;
+    // A silent page is never meant to be switched off.
+    this.wanted = !this.ready || !this.wanted;
+    if (!this.ready) this.unlock();
     localStorage.setItem(KEY, this.wanted ? "on" : "off");
     this.show();
     this.sound();
