@@ -43,7 +43,6 @@ export class EscalationCard {
       this.place,
       this.facts,
       this.calls,
-      this.progress,
       this.actions,
       this.mistake,
     );
@@ -72,8 +71,9 @@ export class EscalationCard {
     );
     this.calls.replaceChildren(...callsOf(item.attempts));
     setText(this.progress, progressOf(item));
+    // What comes in place of the form leaves the other button where it is: it may be under the mouse.
     const open = item.status === "raised" || item.status === "acknowledged";
-    arrange(this.actions, [...(item.status === "raised" ? [this.acknowledge] : []), ...(open ? [this.dispose] : [])]);
+    arrange(this.actions, [item.status === "raised" ? this.acknowledge : this.progress, ...(open ? [this.dispose] : [])]);
     this.tick();
   }
 
