@@ -1,6 +1,6 @@
 """What the other services report and what it does to cases: read the table at the end first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Insert, Table, bindparam, select, update
@@ -48,6 +48,11 @@ _CASES = cast(Table, Case.__table__)
 _STANDING = select(_CASES.c.id, _CASES.c.status, _CASES.c.escalation_id).where(
     _CASES.c.id.in_(bindparam("ids", expanding=True))
 )
+_PLACE = (
+    update(_CASES)
+    .where(_CASES.c.escalation_id == bindparam("raised"))
+    .values(escalation_seq=bindparam("place"))
+)
 
 
 class Reports:
@@ -63,9 +68,7 @@ class Reports:
         ]
         await session.execute(_KEEP[session.get_bind().dialect.name], rows)
         standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
-        changed = [self._rules.changed_to(*row) for row in standing]
-        if changed:
-            await emit(session, *changed)
+        await self._tell(session, standing)
 
     async def on_contacts_concluded(self, session: AsyncSession, events: Sequence[ContactConcluded]) -> None:
         """Move the cases by what became of calling their owners."""
@@ -93,17 +96,18 @@ class Reports:
                 )
             await self._rules.apply_all(session, moves, locked=True)
 
-    async def on_escalation_raised(self, session: AsyncSession, event: EscalationRaised) -> None:
-        """Show the operator the place in the desk's feed."""
+    async def on_escalations_raised(self, session: AsyncSession, events: Sequence[EscalationRaised]) -> None:
+        """Show the operators the places in the desk's feed."""
         await session.execute(
-            update(Case)
-            .where(Case.escalation_id == event.escalation_id)
-            .values(escalation_seq=event.seq)
-            .execution_options(synchronize_session=False)
+            _PLACE, [{"raised": event.escalation_id, "place": event.seq} for event in events]
         )
-        case = await find_case(session, event.case_id)
-        if case is not None:
-            await emit(session, self._rules.changed(case, self._rules.clock.now()))
+        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        await self._tell(session, standing)
+
+    async def _tell(self, session: AsyncSession, standing: Iterable[Any]) -> None:
+        changed = [self._rules.changed_to(*row) for row in standing]
+        if changed:
+            await emit(session, *changed)
 
     async def on_escalation_acknowledged(self, session: AsyncSession, event: EscalationAcknowledged) -> None:
         """Hand the case over: a person at the desk has it."""
@@ -161,7 +165,7 @@ class Reports:
         return {
             AttemptChanged: Together(self.on_attempts_changed),
             ContactConcluded: Together(self.on_contacts_concluded),
-            EscalationRaised: self.on_escalation_raised,
+            EscalationRaised: Together(self.on_escalations_raised),
             EscalationAcknowledged: self.on_escalation_acknowledged,
             EscalationDisposed: self.on_escalation_disposed,
         }

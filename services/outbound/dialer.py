@@ -13,13 +13,13 @@ from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
 from services.common.database import Database, is_outage, padded, rows_changed
+from services.common.pace import Pace
 from services.common.phones import InvalidPhone
 from services.outbound.ami import NotSent, Refused, Unknown, UnsafeValue
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import context, digits_to_dial
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
-from services.outbound.pace import Pace
 from services.outbound.pbx import Call, Pbx
 from services.outbound.prompts import UnspeakablePlateError, speak
 from services.outbound.records import AttemptRecord, Change
@@ -90,7 +90,7 @@ class Dialer:
         self._script = script
         self._instance = instance
         self._ring_seconds = ring_seconds
-        self._pace = Pace()
+        self._pace = Pace(each=0.01, longest=0.1)
         self._look_at: datetime = clock.now()
         self._placing: set[asyncio.Task[None]] = set()
 

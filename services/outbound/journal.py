@@ -19,11 +19,11 @@ import structlog
 
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
+from services.common.pace import Pace
 from services.outbound.attempts import Trigger
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
 from services.outbound.metrics import ATTEMPTS, CONTACTS, FAULTS
-from services.outbound.pace import Pace
 from services.outbound.records import Change
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,8 @@ _BATCH: Final = 500
 """Attempts written in one transaction, at most."""
 
 _WATCHED_SECONDS: Final = 0.5
+_EARLY_SECONDS: Final = 0.05
+"""How long before its time a change may be written with others. Not longer: most often more follows."""
 _KEPT_SECONDS: Final = 30.0
 _PATIENCE: Final = {
     Trigger.RINGING: _WATCHED_SECONDS,
@@ -61,7 +63,7 @@ class Journal:
         self._ledger = ledger
         self._lines = lines
         self._pending: dict[str, _Waiting] = {}
-        self._pace = Pace()
+        self._pace = Pace(each=0.01, longest=0.1)
         self._due = asyncio.Event()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0
@@ -111,7 +113,7 @@ class Journal:
             self._due.clear()
             self._timer = None
             try:
-                await self.flush(within=_WATCHED_SECONDS)
+                await self.flush(within=_EARLY_SECONDS)
                 wait = _FIRST_WAIT_SECONDS
             except Exception as error:
                 if not is_outage(error):

@@ -18,6 +18,7 @@ from services.common.database import Database, is_outage
 from services.common.events import Event, decode
 from services.common.metrics import EVENTS_HANDLED
 from services.common.models import HandledEvent
+from services.common.pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +40,8 @@ class Together:
 
 
 _BATCH = 100
+_PACE_EACH = 0.005
+_PACE_LONGEST = 0.05
 _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05
 _OUTAGE_WAIT_SECONDS = 0.5
@@ -76,6 +79,7 @@ class Consumer:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
         self._dead_letters = DeadLetters(name, database, clock)
 
     async def run(self) -> None:
@@ -86,7 +90,9 @@ class Consumer:
             try:
                 entries = await self._bus.next_batch(self.name, _BATCH)
                 if entries:
+                    self._pace.begin(len(entries))
                     await self.handle(entries)
+                    await self._pace.wait()
                 if self._clock.monotonic() - replayed_at >= _REPLAY_EVERY_SECONDS:
                     replayed_at = self._clock.monotonic()
                     await self.replay_requested()

@@ -20,14 +20,14 @@ from services.common.database import Database, insert_ignoring_duplicates
 from services.common.ids import new_id
 from services.common.metrics import EVENTS_PUBLISHED
 from services.common.models import LogPosition, OutboxEntry
+from services.common.pace import Pace
 
 log = structlog.get_logger(__name__)
 
 _BATCH = 500
 _POLL_SECONDS = 0.5
-_GATHER_SECONDS_AN_EVENT = 0.005
-_LONGEST_GATHER_SECONDS = 0.025
-"""Pause after a round, by what it carried: on a quiet system events leave at once, on a busy one together."""
+_PACE_EACH = 0.005
+_PACE_LONGEST = 0.05
 
 _LOG = cast(Table, OutboxEntry.__table__)
 _COLUMNS = (_LOG.c.event_id, _LOG.c.type, _LOG.c.payload, _LOG.c.position)
@@ -69,6 +69,7 @@ class Relay:
         self._database = database
         self._bus = bus
         self._clock = clock
+        self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
         self._committed = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         database.on_commit(self._committed.set)
@@ -84,7 +85,7 @@ class Relay:
             woken = self._committed.is_set()
             self._committed.clear()
             try:
-                carried = await self._round(woken)
+                await self._round(woken)
             except Exception as error:  # whatever is away comes back; the rows wait
                 if not waiting:
                     log.warning("relay_waits", error=repr(error))
@@ -94,25 +95,25 @@ class Relay:
             if waiting:
                 log.info("relay_resumes")
             waiting = False
-            await asyncio.sleep(min(_LONGEST_GATHER_SECONDS, carried * _GATHER_SECONDS_AN_EVENT))
+            await self._pace.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._committed.wait()
 
-    async def _round(self, woken: bool) -> int:
+    async def _round(self, woken: bool) -> None:
         if not woken:  # nothing of this process: look for another's, and whether the bus is still whole
             async with self._database.reading() as session:
                 unpublished, last = (await session.execute(_STATE)).one()
             if not unpublished:
                 if not await self._bus.stands_at(str(last or 0)):
                     await self.refill()
-                return 0
+                return
         carried = 0
         while published := await self.publish_pending():
             carried += published
             if published < _BATCH:
                 break
-        return carried
+        self._pace.begin(carried)
 
     async def publish_pending(self) -> int:
         """Number and publish up to 500 events; return how many."""

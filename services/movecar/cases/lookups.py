@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.database import Database, padded
 from services.common.ids import new_id
+from services.common.pace import Pace
 from services.common.phones import mask_phone
 from services.movecar.cases.machine import AttentionReason, IllegalTransition
 from services.movecar.cases.models import Case, Lookup
@@ -35,6 +36,8 @@ log = structlog.get_logger(__name__)
 LOOKUPS = Counter("movecar_lookups_total", "Vehicle registry lookups", ["result"])
 
 _BATCH = 50
+_PACE_EACH = 0.005
+_PACE_LONGEST = 0.05
 _POLL_SECONDS = 1.0
 _GIVEN_UP_AFTER = timedelta(seconds=15)
 """A lookup started longer ago than this was cut off by a crash and is asked again: asking is harmless."""
@@ -68,6 +71,7 @@ class Lookups:
         self._database = database
         self._rules = rules
         self._registry = registry
+        self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
         self._opened = asyncio.Event()
         database.on_commit(self._opened.set)
 
@@ -75,8 +79,9 @@ class Lookups:
         """Look up for ever; wakes on every new case, and by itself for what a crash left behind."""
         while True:
             self._opened.clear()
-            while await self.look_up_waiting():
-                pass
+            while found := await self.look_up_waiting():
+                self._pace.begin(found)
+                await self._pace.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
                     await self._opened.wait()
