@@ -51,6 +51,8 @@ async def open_page(product: Process, browser: Browser, watch: Watch) -> AsyncIt
 
     yield open_one
     for context in contexts:
+        for page in context.pages:
+            await page.unroute_all(behavior="ignoreErrors")  # answers may still be under way
         await context.close()
 
 
