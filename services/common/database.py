@@ -29,6 +29,7 @@ EMITTED = "movecar_emitted"
 
 
 _READ_ONLY = "movecar_read_only"
+_AFTER_COMMIT = "movecar_after_commit"
 
 KeyT = TypeVar("KeyT", str, bytes)
 
@@ -71,6 +72,11 @@ def insert_ignoring_duplicates(session: AsyncSession, table: Table, values: Any)
     dialect = session.get_bind().dialect.name
     statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
     return statement.values(values).on_conflict_do_nothing()
+
+
+def after_commit(session: AsyncSession, listener: Callable[[], None]) -> None:
+    """Call `listener`, once, when the transaction of this session is committed, and not otherwise."""
+    session.info.setdefault(_AFTER_COMMIT, {})[listener] = None
 
 
 class _Reader(Session):
@@ -144,6 +150,8 @@ class Database:
         if session.info.get(EMITTED):
             for listener in self._listeners:
                 listener()
+        for listener in session.info.get(_AFTER_COMMIT, ()):
+            listener()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:

@@ -90,7 +90,7 @@ class Dialer:
         self._script = script
         self._instance = instance
         self._ring_seconds = ring_seconds
-        self._pace = Pace(each=0.01, longest=0.1)
+        self._pace = Pace(each=0.005, longest=0.1)
         self._look_at: datetime = clock.now()
         self._placing: set[asyncio.Task[None]] = set()
 

@@ -63,7 +63,7 @@ class Journal:
         self._ledger = ledger
         self._lines = lines
         self._pending: dict[str, _Waiting] = {}
-        self._pace = Pace(each=0.01, longest=0.1)
+        self._pace = Pace(each=0.005, longest=0.1)
         self._due = asyncio.Event()
         self._timer: asyncio.Handle | None = None
         self._timer_at = 0.0

@@ -103,6 +103,7 @@ async def open_case(
         },
     )
     await emit(session, rules.changed(case, now))
+    rules.want_lookup(session)
     await insert_numbered(session, case, now)
     return case, False
 

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import Database, padded
+from services.common.database import Database
 from services.common.ids import new_id
 from services.common.pace import Pace
 from services.common.phones import mask_phone
@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 LOOKUPS = Counter("movecar_lookups_total", "Vehicle registry lookups", ["result"])
 
 _BATCH = 50
-_PACE_EACH = 0.005
+_PACE_EACH = 0.002
 _PACE_LONGEST = 0.05
 _POLL_SECONDS = 1.0
 _GIVEN_UP_AFTER = timedelta(seconds=15)
@@ -56,7 +56,7 @@ _WAITING = (
 )
 _CLAIM = (
     update(Case)
-    .where(Case.id.in_(bindparam("waiting", expanding=True)))
+    .where(Case.id.in_(_WAITING.scalar_subquery()))
     .values(lookup_started_at=bindparam("now"))
     .returning(Case)
     .execution_options(synchronize_session=False)
@@ -72,39 +72,41 @@ class Lookups:
         self._rules = rules
         self._registry = registry
         self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
-        self._opened = asyncio.Event()
-        database.on_commit(self._opened.set)
 
     async def run(self) -> None:
         """Look up for ever; wakes on every new case, and by itself for what a crash left behind."""
+        wanted = self._rules.lookup_wanted
         while True:
-            self._opened.clear()
-            while found := await self.look_up_waiting():
-                self._pace.begin(found)
+            if wanted.is_set() or await self._any_waiting():
+                wanted.clear()
+                while await self.look_up_waiting() >= _BATCH:
+                    pass
                 await self._pace.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS):
-                    await self._opened.wait()
+                    await wanted.wait()
+
+    async def _any_waiting(self) -> bool:
+        async with self._database.reading() as session:
+            return await session.scalar(_WAITING_AT_ALL, {"cut_off": self._cut_off()}) is not None
+
+    def _cut_off(self) -> datetime:
+        return self._rules.clock.now() - _GIVEN_UP_AFTER
 
     async def look_up_waiting(self) -> int:
         """Look up the cases that wait now; return how many."""
         cases = await self._claim()
         if cases:
+            self._pace.begin(len(cases))
             answers = await asyncio.gather(*(self._ask(case) for case in cases))
             await self._conclude(cases, answers)
         return len(cases)
 
     async def _claim(self) -> list[Case]:
-        now = self._rules.clock.now()
-        cut_off = {"cut_off": now - _GIVEN_UP_AFTER}
-        async with self._database.reading() as session:
-            if await session.scalar(_WAITING_AT_ALL, cut_off) is None:
-                return []
         async with self._database.transaction() as session:
-            ids = list(await session.scalars(_WAITING, cut_off))
-            if not ids:
-                return []
-            cases = list(await session.scalars(_CLAIM, {"waiting": padded(ids), "now": now}))
+            cases = list(
+                await session.scalars(_CLAIM, {"cut_off": self._cut_off(), "now": self._rules.clock.now()})
+            )
             session.expunge_all()
         return cases
 

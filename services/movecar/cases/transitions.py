@@ -1,5 +1,6 @@
 """Applying transitions: guarded updates, history rows and events, in the caller's transaction."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import padded
+from services.common.database import after_commit, padded
 from services.common.events import (
     CaseChanged,
     CaseEscalated,
@@ -92,6 +93,12 @@ class CaseRules:
     settings: Settings
     keys: Keys
     clock: Clock
+    lookup_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a transaction is committed that lets a case wait for its lookup."""
+
+    def want_lookup(self, session: AsyncSession) -> None:
+        """Have the registry asked once this transaction is committed."""
+        after_commit(session, self.lookup_wanted.set)
 
     async def apply(
         self,
@@ -134,6 +141,8 @@ class CaseRules:
             for name, value in plan.values.items():
                 setattr(plan.case, name, value)
             plan.events.append(self.changed(plan.case, now))
+            if plan.case.status == "looking_up":
+                self.want_lookup(session)
         await emit(session, *(event for plan in planned for event in plan.events))
 
     def _plan(self, move: Move, now: datetime, attempts: Sequence[Any]) -> _Planned:
@@ -155,7 +164,7 @@ class CaseRules:
         elif move.trigger in _STOPS_CALLING and case.status == "calling" and case.contact_id is not None:
             events.append(ContactWithdrawn(occurred_at=now, case_id=case.id, contact_id=case.contact_id))
         if status == "escalated" and move.escalation is not None:
-            values |= self._escalation(case, move.escalation, attempts, now, events)
+            values |= self._escalation(case, move.escalation, move.note, attempts, now, events)
             outcome = OUTCOME_OF_ESCALATION.get(move.escalation, outcome)
         if outcome is not None:
             values["outcome"] = outcome
@@ -211,6 +220,7 @@ class CaseRules:
         self,
         case: Case,
         reason: EscalationReason,
+        note: str,
         attempts: Sequence[Any],
         now: datetime,
         events: list[Event],
@@ -222,7 +232,8 @@ class CaseRules:
             "plate_color": case.plate_color,
             "location": case.location,
             "situation": case.situation,
-            "note": case.note,
+            # What was entered with the case, and what the operator tells the desk now.
+            "note": "；".join(text for text in (case.note, note) if text),
             "requester_phone": self.requester(case),
             "operator": case.operator,
             "attempts": [
