@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.stack.child import PartFailedError
 from deploy.stack.packages import PartMissingError
 from tests.bench import report
-from tests.bench.figures import CallsLost, Spread, Throughput
+from tests.bench.figures import CallsLost, Latency, Throughput
 from tests.bench.installation import Installation
 from tests.bench.phases import Bench
 from tests.bench.vehicles import write_csv
@@ -38,15 +38,15 @@ class Results:
 
     product: list[Throughput]
     bare: list[Throughput]
-    to_invite: dict[str, Spread]
-    to_feed: dict[str, Spread]
+    to_invite: Latency | None = None
+    to_feed: Latency | None = None
 
 
 async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[Results, report.Machine]:
     """Run every phase on one installation. Raises CallsLost, PartFailedError, PartMissingError."""
     registry = directory / "vehicles.csv"
     write_csv(registry, _VEHICLES, _DISPUTES_FROM)
-    results = Results([], [], {}, {})
+    results = Results([], [])
     async with Installation(directory, registry, plan.window, _say, profiles) as installation:
         machine = report.machine(installation)
         bench = Bench(installation, _DISPUTES_FROM, _VEHICLES, plan.window, plan.warm, plan.seconds)

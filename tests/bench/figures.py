@@ -19,6 +19,18 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """A steady window at a given rate: the whole way and its steps, in order, by name.
+
+    `busy` is the share of the machine in use, `strangers` the share used by processes that are not ours.
+    """
+
+    steps: dict[str, Spread]
+    busy: float
+    strangers: float
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """A steady window at saturation. `cpu_ms`: processor time per completed call, by process name.
 

@@ -15,7 +15,7 @@ from deploy.asterisk.render import CALLER_ID
 from deploy.stack.service import ROOT
 from tests.bench import bare, load
 from tests.bench.cpu import machine_seconds, tree_seconds
-from tests.bench.figures import CallsLost, Spread, Throughput, spread, within
+from tests.bench.figures import CallsLost, Latency, Throughput, spread, within
 from tests.bench.installation import PASSWORD, Installation
 from tests.bench.owners import CallSeen
 from tests.bench.vehicles import phone
@@ -74,7 +74,7 @@ class Bench:
             raise CallsLost(f"bare loop: {placed} placed, {calls} arrived, {keys} keys, {ended} ended")
         return usage.over(seen["ended"])
 
-    async def to_invite(self, first: int, most: int, rate: float) -> dict[str, Spread]:
+    async def to_invite(self, first: int, most: int, rate: float) -> Latency:
         """From the operator's request to the INVITE at the owner, and the steps between."""
         job = self._job(first, most, rate=rate)
         usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
@@ -90,9 +90,9 @@ class Bench:
                 "claimed → INVITE": call.invited,
             }
             _add_steps(steps, "submit → INVITE", sent, marks)
-        return {name: spread(values) for name, values in steps.items()}
+        return usage.along(steps)
 
-    async def to_feed(self, first: int, most: int, rate: float) -> dict[str, Spread]:
+    async def to_feed(self, first: int, most: int, rate: float) -> Latency:
         """From the owner's key to the item at the waiting desk, and the steps between."""
         job = self._job(first, most, rate=rate, follow_feed=True)
         usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
@@ -113,7 +113,7 @@ class Bench:
                 "escalated → desk has it": read[case_id],
             }
             _add_steps(steps, "keypress → feed", call.key_up_before(heard), marks)
-        return {name: spread(values) for name, values in steps.items()}
+        return usage.along(steps)
 
     def _job(self, first: int, most: int, **how: Any) -> load.Job:
         return load.Job(
@@ -218,14 +218,26 @@ class Usage:
         calls = within(moments, self.began, self.ended)
         if not calls:
             raise CallsLost("no call was completed in the steady window")
-        busy, total = self._machine
         return Throughput(
             seconds=self.ended - self.began,
             calls=calls,
             cpu_ms={name: 1000 * spent / calls for name, spent in self._spent.items()},
-            busy=busy / total,
-            strangers=max(0.0, busy - sum(self._spent.values())) / total,
+            busy=self._busy,
+            strangers=self._strangers,
         )
+
+    def along(self, steps: dict[str, list[float]]) -> Latency:
+        """The latency when these durations were measured."""
+        spreads = {name: spread(values) for name, values in steps.items()}
+        return Latency(spreads, busy=self._busy, strangers=self._strangers)
+
+    @property
+    def _busy(self) -> float:
+        return self._machine[0] / self._machine[1]
+
+    @property
+    def _strangers(self) -> float:
+        return max(0.0, self._machine[0] - sum(self._spent.values())) / self._machine[1]
 
 
 def _add_steps(steps: dict[str, list[float]], whole: str, start: float, marks: dict[str, float]) -> None:

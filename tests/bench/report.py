@@ -4,13 +4,13 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from deploy.stack import packages
-from tests.bench.figures import Spread, Throughput
+from tests.bench.figures import Latency, Throughput
 from tests.bench.installation import Installation
 
 
@@ -62,8 +62,8 @@ def line(throughput: Throughput) -> str:
 def markdown(
     product: Sequence[Throughput],
     bare: Sequence[Throughput],
-    to_invite: Mapping[str, Spread],
-    to_feed: Mapping[str, Spread],
+    to_invite: Latency | None,
+    to_feed: Latency | None,
     on: Machine,
 ) -> str:
     """The whole report."""
@@ -80,17 +80,24 @@ def markdown(
             ratios = [one.rate / other.rate for one, other in zip(product, bare, strict=True)]
             shown = " · ".join(f"{ratio:.2f}" for ratio in ratios)
             lines.append(f"| ratio | {shown} | {statistics.median(ratios):.2f} |")
+        for name, rounds in (("product", product), ("bare loop", bare)):
+            shown = " · ".join(f"{one.strangers:.0%}" for one in rounds)
+            lines.append(f"| machine used by others, {name} | {shown} | |")
         lines += ["", *_cpu(product, bare)]
-    for title, steps in (("submit → INVITE", to_invite), ("keypress → feed", to_feed)):
-        if steps:
-            lines += [f"| {title} | calls | p50 ms | p95 ms | most ms |", "|---|---|---|---|---|"]
-            lines += [
-                f"| {'**' + name + '**' if name == title else name} | {one.count} "
-                f"| {one.p50:.1f} | {one.p95:.1f} | {one.most:.1f} |"
-                for name, one in steps.items()
-            ]
-            lines.append("")
+    for title, latency in (("submit → INVITE", to_invite), ("keypress → feed", to_feed)):
+        if latency is not None:
+            lines += _steps(title, latency)
     return "\n".join(lines)
+
+
+def _steps(title: str, latency: Latency) -> list[str]:
+    rows = [
+        f"| {'**' + name + '**' if name == title else name} | {one.count} "
+        f"| {one.p50:.1f} | {one.p95:.1f} | {one.most:.1f} |"
+        for name, one in latency.steps.items()
+    ]
+    share = f"Machine {latency.busy:.0%} busy, {latency.strangers:.0%} by others."
+    return [f"| {title} | calls | p50 ms | p95 ms | most ms |", "|---|---|---|---|---|", *rows, "", share, ""]
 
 
 def _cpu(product: Sequence[Throughput], bare: Sequence[Throughput]) -> list[str]:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from services.common.events import (
     AttemptChanged,
+    CaseEscalated,
     ContactConcluded,
     ContactOutcome,
     ContactRequested,
@@ -415,3 +416,17 @@ async def test_consoles_hear_of_every_step_and_resume_where_they_left(
     await listen(3, {"Last-Event-ID": str(heard[-1]["seq"])})
     assert heard[-1]["data"]["status"] == "cancelled"
     assert len({item["seq"] for item in heard}) == 3
+
+
+async def test_what_the_operator_tells_the_desk_reaches_it_beside_the_cases_own_note(
+    movecar: Process, operator: Client
+) -> None:
+    _, case = await operator.post("/cases", new_case("苏D99999", note="车内有宠物"))
+    await until(operator, case["id"], "attention")
+    body = {"reason": "emergency_help", "note": "来电人称有人受伤"}
+    assert (await operator.post(f"/cases/{case['id']}/escalate", body))[0] == 200
+    (escalated,) = await emitted(movecar, CaseEscalated)
+    details = movecar.kernel.keys.open(
+        escalated["details_sealed"], f"escalation:{escalated['escalation_id']}"
+    )
+    assert json.loads(details)["note"] == "车内有宠物；来电人称有人受伤"
