@@ -22,10 +22,12 @@ class Spread:
 class Latency:
     """A steady window at a given rate: the whole way and its steps, in order, by name.
 
-    `busy` is the share of the machine in use, `strangers` the share used by processes that are not ours.
+    `cpu_ms`: processor time per case opened, by process name. `busy` is the share of the machine in use,
+    `strangers` the share used by processes that are not ours.
     """
 
     steps: dict[str, Spread]
+    cpu_ms: dict[str, float]
     busy: float
     strangers: float
 

@@ -221,7 +221,7 @@ class Usage:
         return Throughput(
             seconds=self.ended - self.began,
             calls=calls,
-            cpu_ms={name: 1000 * spent / calls for name, spent in self._spent.items()},
+            cpu_ms=self._cpu_ms(calls),
             busy=self._busy,
             strangers=self._strangers,
         )
@@ -229,7 +229,11 @@ class Usage:
     def along(self, steps: dict[str, list[float]]) -> Latency:
         """The latency when these durations were measured."""
         spreads = {name: spread(values) for name, values in steps.items()}
-        return Latency(spreads, busy=self._busy, strangers=self._strangers)
+        calls = min(one.count for one in spreads.values())
+        return Latency(spreads, self._cpu_ms(calls), busy=self._busy, strangers=self._strangers)
+
+    def _cpu_ms(self, calls: int) -> dict[str, float]:
+        return {name: 1000 * spent / calls for name, spent in self._spent.items()}
 
     @property
     def _busy(self) -> float:

@@ -96,7 +96,11 @@ def _steps(title: str, latency: Latency) -> list[str]:
         f"| {one.p50:.1f} | {one.p95:.1f} | {one.most:.1f} |"
         for name, one in latency.steps.items()
     ]
-    share = f"Machine {latency.busy:.0%} busy, {latency.strangers:.0%} by others."
+    spent = ", ".join(f"{name} {ms:.1f}" for name, ms in latency.cpu_ms.items())
+    share = (
+        f"Machine {latency.busy:.0%} busy, {latency.strangers:.0%} by others. "
+        f"Processor time, ms a call: {spent}; together {sum(latency.cpu_ms.values()):.1f}."
+    )
     return [f"| {title} | calls | p50 ms | p95 ms | most ms |", "|---|---|---|---|---|", *rows, "", share, ""]
 
 
