@@ -125,13 +125,10 @@ class Relay:
                 return 0
             upto = entries[-1].position
             # Published before the commit that says so: a crash between the two leaves the bus's mark ahead
-            # of the log, and what was published then is published again, never not. Both at a time, as the
-            # other relays wait for this one.
-            published, _ = await asyncio.gather(
-                self._bus.publish(entries, expected=str(last), mark=str(upto)),
-                session.execute(_ADVANCE, {"upto": upto}),
-            )
-            if not published:
+            # of the log, and what was published then is published again, never not. One after the other: a
+            # bus that dies while a statement is under way would leave the transaction open, and its lock.
+            await session.execute(_ADVANCE, {"upto": upto})
+            if not await self._bus.publish(entries, expected=str(last), mark=str(upto)):
                 await self._refill(session, upto)
         EVENTS_PUBLISHED.inc(len(entries))
         self._bus.announce(entries)
