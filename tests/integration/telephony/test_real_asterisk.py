@@ -32,6 +32,8 @@ OWNERS: list[tuple[str, AttemptOutcome, str | None, bool]] = [
     ("13900000503", "congestion", None, False),
 ]
 ANSWERED = [row for row in OWNERS if row[3]]
+SPOKEN_TO = [row for row in ANSWERED if row[1] != "hung_up"]
+"""Who hangs up at once may be gone before the dialplan's first step: nothing is said, recorded or left then."""
 
 Calls = dict[str, PlacedCall]
 
@@ -100,7 +102,9 @@ def test_the_dialplan_leaves_the_result_of_answered_calls_for_a_client_that_was_
     if not answered:
         assert left is None
         return
-    assert left is not None
+    if left is None:
+        assert outcome == "hung_up"  # gone before the dialplan's first step: recovery calls that unknown (B5)
+        return
     result = read_left(left)
     assert result.outcome == outcome
     assert result.answered_at is not None
@@ -108,7 +112,7 @@ def test_the_dialplan_leaves_the_result_of_answered_calls_for_a_client_that_was_
     assert result.answered_at <= result.ended_at
 
 
-@pytest.mark.parametrize(("number", "_outcome", "_key", "_answered"), ANSWERED)
+@pytest.mark.parametrize(("number", "_outcome", "_key", "_answered"), SPOKEN_TO)
 def test_answered_calls_are_recorded(
     asterisk_server: Asterisk,
     calls: Calls,
@@ -119,8 +123,6 @@ def test_answered_calls_are_recorded(
 ) -> None:
     recording = asterisk_server.recording(calls[number].attempt)
     assert recording.is_file()
-    if number.endswith("9"):
-        return  # hung up before anything was said
     seconds, peak = loudness(recording)
     assert seconds > 1
     assert peak > 5000, "the greeting is not in the recording"
