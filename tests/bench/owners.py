@@ -59,10 +59,11 @@ class BenchOwners:
         """Start them and return when they can be called."""
         self._directory.mkdir(parents=True, exist_ok=True)
         text = _SCENARIO.read_text("utf-8")
-        for key in ("1", "2"):
-            capture = self._directory / f"press{key}.pcap"
-            capture.write_bytes(keypress(int(key)))
-            text = text.replace(f"PRESS{key}", str(capture))
+        # A key with the RTP timestamp of the one before is taken for its repetition: press in turns.
+        for key, turn in (("1", "a"), ("1", "b"), ("2", "a"), ("2", "b")):
+            capture = self._directory / f"press{key}{turn}.pcap"
+            capture.write_bytes(keypress(int(key), timestamp=1000 if turn == "a" else 100_000))
+            text = text.replace(f"PRESS{key}{turn}", str(capture))
         scenario = self._directory / "owners.xml"
         scenario.write_text(text, "utf-8")
         command = [str(self._program), "-sf", str(scenario), "-i", LOOPBACK, "-p", str(self.port), "-nostdin"]
@@ -106,14 +107,14 @@ def read_calls(text: str) -> dict[str, list[CallSeen]]:
     return calls
 
 
-def keypress(digit: int) -> bytes:
+def keypress(digit: int, timestamp: int) -> bytes:
     """A capture (pcap, Ethernet) of one key held for KEY_SECONDS, as RFC 4733 events."""
     steps = round(KEY_SECONDS / _PACKET_SECONDS)
     packets = [
-        (step * _PACKET_SECONDS, _event(digit, number, number, first=step == 0, last=False))
+        (step * _PACKET_SECONDS, _event(digit, timestamp, number, number, first=step == 0, last=False))
         for step, number in enumerate(range(1, steps + 1))
     ]
-    packets += [(KEY_SECONDS, _event(digit, steps + 1, steps, first=False, last=True))] * _REPEATS
+    packets += [(KEY_SECONDS, _event(digit, timestamp, steps + 1, steps, first=False, last=True))] * _REPEATS
     capture = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1)
     for at, packet in packets:
         frame = _ethernet(packet)
@@ -122,10 +123,10 @@ def keypress(digit: int) -> bytes:
     return capture
 
 
-def _event(digit: int, sequence: int, step: int, *, first: bool, last: bool) -> bytes:
+def _event(digit: int, timestamp: int, sequence: int, step: int, *, first: bool, last: bool) -> bytes:
     duration = round(step * _PACKET_SECONDS * _RATE)
     marker = 0x80 if first else 0
-    header = struct.pack(">BBHII", 0x80, marker | _EVENT_PAYLOAD, sequence, 1000, 0x110)
+    header = struct.pack(">BBHII", 0x80, marker | _EVENT_PAYLOAD, sequence, timestamp, 0x110)
     return header + struct.pack(">BBH", digit, 0x80 | 10 if last else 10, duration)
 
 

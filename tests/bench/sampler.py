@@ -6,6 +6,7 @@ Unlike a tracing profiler it slows nothing down much, so that the shares stay tr
 SIGUSR2. At the end OUT gets, per function, its share by itself and with everything it calls.
 """
 
+import asyncio
 import atexit
 import runpy
 import signal
@@ -27,6 +28,7 @@ class Sampler:
         self.samples = 0
         self.alone: Counter[str] = Counter()
         self.within: Counter[str] = Counter()
+        self.tasks: Counter[str] = Counter()
 
     def start(self) -> None:
         """Wait for the signals."""
@@ -50,6 +52,7 @@ class Sampler:
             if frame is None and within.parent is not None:  # SQLAlchemy's own stack: go on in its caller's
                 within = within.parent
                 frame = within.gr_frame
+        self.tasks[_task()] += 1
         if names:
             self.alone[names[0]] += 1
             self.within.update(set(names))
@@ -58,13 +61,26 @@ class Sampler:
         """Write the shares, in per cent of all samples."""
         self._every(0.0)
         lines = [f"{self.samples} samples of {_EVERY_SECONDS * 1000:g} ms processor time"]
-        for title, counts in (("with all it calls", self.within), ("by itself", self.alone)):
+        kinds = {"by task": self.tasks, "with all it calls": self.within, "by itself": self.alone}
+        for title, counts in kinds.items():
             lines += ["", title]
             lines += [
                 f"{100 * count / max(1, self.samples):6.1f} %  {name}"
                 for name, count in counts.most_common(_SHOWN)
             ]
         path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def _task() -> str:
+    """What the event loop is running, by name where it has one of ours."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return "outside the event loop"
+    if task is None:
+        return "callbacks and waiting"
+    coroutine = getattr(task.get_coro(), "__qualname__", "?")
+    return coroutine if task.get_name().startswith("Task-") else f"{task.get_name()} ({coroutine})"
 
 
 def main() -> None:

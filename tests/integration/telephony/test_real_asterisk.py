@@ -33,7 +33,7 @@ OWNERS: list[tuple[str, AttemptOutcome, str | None, bool]] = [
 ]
 ANSWERED = [row for row in OWNERS if row[3]]
 SPOKEN_TO = [row for row in ANSWERED if row[1] != "hung_up"]
-"""Who hangs up at once may be gone before the dialplan's first step: nothing is said, recorded or left then."""
+"""Who hangs up at once may be gone before the dialplan's first step: nothing is said, kept or left then."""
 
 Calls = dict[str, PlacedCall]
 
