@@ -5,6 +5,7 @@ survived); `BEGIN IMMEDIATE`, WAL and a busy timeout make it 100 of 100.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -20,10 +21,12 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, ORMExecuteState, Session
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from sqlalchemy.types import TypeDecorator
 
 _BUSY_TIMEOUT_MS = 15_000
+_CLOSE_SECONDS = 2.0
+_CLOSE_LOOK_SECONDS = 0.01
 EMITTED = "movecar_emitted"
 """Key in `session.info` that says an event was written in this transaction."""
 
@@ -168,7 +171,17 @@ class Database:
         return time.perf_counter() - started
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, waiting a moment for those that cancelled work is just giving back.
+
+        A cancelled session closes in a task of its own; without the wait its connection would be left to the
+        garbage collector.
+        """
+        pool = self.engine.pool
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                # The pool tells nobody when a connection comes back.
+                while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110
+                    await asyncio.sleep(_CLOSE_LOOK_SECONDS)
         await self.engine.dispose()
 
 
