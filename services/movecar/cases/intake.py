@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Table, bindparam, func, insert, select
+from sqlalchemy import Table, bindparam, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
@@ -154,8 +154,3 @@ async def _join(
         },
     )
     await emit(session, rules.changed(case, now))
-
-
-async def count_joins(session: AsyncSession, case_id: str) -> int:
-    """Return how many further requests joined a case."""
-    return await session.scalar(select(func.count()).where(CaseJoin.case_id == case_id)) or 0

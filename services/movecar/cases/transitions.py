@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -61,7 +61,7 @@ _ATTEMPTS_OF = (
 class Move:
     """A transition to be made: what happens to which case, by whom and why.
 
-    `changes` are further columns; `deadline` stands in for the one that the new status has by itself.
+    `changes` are further columns.
     """
 
     case: Case
@@ -73,7 +73,6 @@ class Move:
     attention: AttentionReason | None = None
     escalation: EscalationReason | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
-    deadline: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +112,13 @@ class CaseRules:
         attention: AttentionReason | None = None,
         escalation: EscalationReason | None = None,
         changes: Mapping[str, Any] | None = None,
-        deadline: timedelta | None = None,
     ) -> None:
         """Move a case, tell its history and everyone who must hear of it.
 
         `case` is changed in place as well. Raises IllegalTransition, or CaseMoved when the row is no longer
         what was read.
         """
-        move = Move(
-            case, trigger, actor, reason, note, outcome, attention, escalation, changes or {}, deadline
-        )
+        move = Move(case, trigger, actor, reason, note, outcome, attention, escalation, changes or {})
         await self.apply_all(session, [move])
 
     async def apply_all(self, session: AsyncSession, moves: Sequence[Move], *, locked: bool = False) -> None:
@@ -150,12 +146,11 @@ class CaseRules:
         status = next_status(case.status, move.trigger)
         for name, value in move.changes.items():
             setattr(case, name, value)
-        own_deadline = deadline_of(status, now, self.settings, len(case.numbers_sealed))
         values: dict[str, Any] = {
             "status": status,
             "version": case.version + 1,
             "updated_at": now,
-            "deadline_at": own_deadline if move.deadline is None else now + move.deadline,
+            "deadline_at": deadline_of(status, now, self.settings, len(case.numbers_sealed)),
             "attention_reason": move.attention,
         } | dict(move.changes)
         events: list[Event] = []
