@@ -27,13 +27,23 @@ AttemptOutcome = Literal[
     "unallocated",
     "congestion",
     "failed",
+    "withheld",
     "unknown",
 ]
+"""`withheld`: the guard kept the call back and nobody was rung; the attempt's reason says why (B4)."""
 ContactOutcome = Literal[
-    "agreed", "disputed", "refused", "wanted_operator", "exhausted", "no_numbers", "failed", "unknown"
+    "agreed",
+    "disputed",
+    "refused",
+    "wanted_operator",
+    "exhausted",
+    "no_numbers",
+    "withheld",
+    "failed",
+    "unknown",
 ]
-"""How a contact ended: an owner's answer; every number tried in vain; no number that could be the
-owner's; a fault of ours; or not known, which only a person may resolve (B5)."""
+"""How a contact ended: an owner's answer; every number tried in vain; no number that could be the owner's;
+a call that the guard withheld; a fault of ours; or not known, which only a person may resolve (B5)."""
 
 EscalationReason = Literal[
     "dispute",
@@ -79,6 +89,12 @@ class ContactRequested(Event):
     mode: CallMode
     plate_sealed: str
     numbers_sealed: tuple[str, ...]
+    vehicle: str = ""
+    """Blind index of the plate: limits per owner count by it (B4)."""
+    operator: str = ""
+    """Account id of the operator whose case it is: limits per operator count by it (B4)."""
+    seat: str = ""
+    """Username of that operator, whose seat an owner is connected to (B7)."""
 
 
 class ContactWithdrawn(Event):
@@ -107,6 +123,10 @@ class AttemptChanged(Event):
     dialed_at: datetime | None
     answered_at: datetime | None
     ended_at: datetime | None
+    reason: str | None = None
+    """Why, where the outcome alone does not say: a lowercase code."""
+    bridged_at: datetime | None = None
+    """When the owner was connected to the operator's seat (B7)."""
 
 
 class ContactConcluded(Event):
@@ -117,6 +137,8 @@ class ContactConcluded(Event):
 
     contact_id: str
     outcome: ContactOutcome
+    reason: str | None = None
+    """Of `withheld`: the guard's reason, a lowercase code."""
 
 
 class CaseEscalated(Event):
@@ -179,6 +201,42 @@ class CaseChanged(Event):
     escalated: bool
 
 
+class IncidentOpened(Event):
+    """Something that must not be, or must not last, was found; a person has to look at it (B4).
+
+    `kind` and `subject` are lowercase codes and ids, never personal data; `case_id` is empty where the
+    incident is about no case.
+    """
+
+    TYPE = "incident.opened.v1"
+    CONSUMERS = ("escalation",)
+
+    case_id: str = ""
+    incident_id: str
+    kind: str
+    subject: str
+
+    @property
+    def key(self) -> str:
+        return self.incident_id
+
+
+class IncidentClosed(Event):
+    """An incident is over, by itself or because a person said so."""
+
+    TYPE = "incident.closed.v1"
+    CONSUMERS = ("escalation",)
+
+    case_id: str = ""
+    incident_id: str
+    kind: str
+    subject: str
+
+    @property
+    def key(self) -> str:
+        return self.incident_id
+
+
 class SessionEnded(Event):
     """A person logged out; a token of this session is refused everywhere from now on.
 
@@ -210,6 +268,8 @@ ALL: dict[str, type[Event]] = {
         EscalationAcknowledged,
         EscalationDisposed,
         CaseChanged,
+        IncidentOpened,
+        IncidentClosed,
         SessionEnded,
     )
 }

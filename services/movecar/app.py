@@ -1,6 +1,7 @@
 """The composition root of the operator's side: `build` wires everything and starts nothing."""
 
 from dataclasses import replace
+from typing import Any
 
 from services.common.service import Kernel, Service
 from services.movecar import console
@@ -66,8 +67,16 @@ def build(kernel: Kernel) -> Service:
 def build_with_neighbours(kernel: Kernel) -> Service:
     """Wire the service for a process of its own: outbound and escalation are elsewhere."""
     service = build(kernel)
-    desk = Gateway(kernel.settings.escalation_listen, forwarded=("feed", "escalations"))
-    caller = Gateway(kernel.settings.outbound_listen, forwarded=())
+    desk = Gateway(
+        kernel.settings.escalation_listen,
+        forwarded=("feed", "escalations", "faults"),
+        away=("desk_unavailable", "110接警服务暂时不可用，请稍后重试"),
+    )
+    caller = Gateway(
+        kernel.settings.outbound_listen,
+        forwarded=("call-scripts", "incidents", "call-records", "trunks"),
+        away=("caller_unavailable", "外呼服务暂时不可用，请稍后重试"),
+    )
 
     async def start() -> None:
         await service.start()
@@ -79,11 +88,14 @@ def build_with_neighbours(kernel: Kernel) -> Service:
         await caller.close()
         await service.close()
 
+    async def openapi() -> list[dict[str, Any]]:
+        return [*await desk.openapi(), *await caller.openapi()]
+
     return replace(
         service,
-        routes=[*service.routes, *desk.routes()],
+        routes=[*service.routes, *desk.routes(), *caller.routes()],
         checks={**service.checks, "escalation": desk.check, "outbound": caller.check},
         start=start,
         close=close,
-        remote_openapi=desk.openapi,
+        remote_openapi=openapi,
     )

@@ -1,4 +1,4 @@
-"""One address for everything: what the escalation service answers is forwarded to it.
+"""One address for everything: what the other two services answer is forwarded to them.
 
 With the services in separate processes the desk's calls still arrive where operators' do; the desk can also
 go to the escalation service directly, and does so when this one is down.
@@ -35,10 +35,14 @@ _HOP_BY_HOP = frozenset(
 
 
 class Gateway:
-    """A neighbour at `address` (HOST:PORT); API paths that begin with one of `forwarded` go there."""
+    """A neighbour at `address` (HOST:PORT); API paths that begin with one of `forwarded` go there.
 
-    def __init__(self, address: str, forwarded: Sequence[str]) -> None:
+    `away` is the problem's code and title while it does not answer.
+    """
+
+    def __init__(self, address: str, forwarded: Sequence[str], away: tuple[str, str]) -> None:
         self._forwarded = forwarded
+        self._away = away
         self._base = f"http://{address}"
         self._client: aiohttp.ClientSession | None = None
 
@@ -102,9 +106,7 @@ class Gateway:
             ) as upstream:
                 return await _relay(request, upstream)
         except (TimeoutError, aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
-            raise Problem(
-                503, "desk_unavailable", "110接警服务暂时不可用，请稍后重试", headers={"Retry-After": "2"}
-            ) from None
+            raise Problem(503, *self._away, headers={"Retry-After": "2"}) from None
 
 
 async def _relay(request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:

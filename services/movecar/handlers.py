@@ -89,7 +89,7 @@ class Reports:
                     Move(
                         case,
                         trigger,
-                        reason=event.outcome,
+                        reason=event.reason or event.outcome,
                         attention=CONTACT_ATTENTION.get(event.outcome),
                         escalation=ESCALATION_OF_TRIGGER.get(trigger),
                     )

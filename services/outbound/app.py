@@ -3,8 +3,8 @@
 import secrets
 import ssl
 
+from services.common.ami import Address, AmiLink
 from services.common.service import Kernel, Service
-from services.outbound.ami import Address, AmiLink
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
 from services.outbound.pbx import Pbx

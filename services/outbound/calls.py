@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
+from services.common.ami.actions import ATTEMPT_ID
 from services.common.events import AttemptOutcome
-from services.outbound.ami.actions import ATTEMPT_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import bindparam, select, update
 
+from services.common.ami import NotSent, Refused, Unknown, UnsafeValue
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
 from services.common.database import Database, is_outage, padded, rows_changed
 from services.common.pace import Pace
 from services.common.phones import InvalidPhone
-from services.outbound.ami import NotSent, Refused, Unknown, UnsafeValue
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import context, digits_to_dial
 from services.outbound.journal import Journal

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
+from services.common.ami import AmiError
 from services.common.clock import Clock
-from services.outbound.ami import AmiError
 from services.outbound.attempts import Trigger
 from services.outbound.calls import CallEvent, Ended, OriginateFailed
 from services.outbound.journal import Journal

@@ -85,6 +85,10 @@ class Handlers:
         return {
             "id": event.contact_id,
             "case_id": event.case_id,
+            "mode": event.mode,
+            "vehicle": event.vehicle,
+            "operator": event.operator,
+            "seat": event.seat,
             "plate_sealed": event.plate_sealed,
             "numbers_sealed": callees.sealed,
             "callees": callees.indexes,

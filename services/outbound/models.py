@@ -1,11 +1,13 @@
 """The caller's tables: whom to reach, and every attempt to do so."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.common.database import Base, UtcDateTime
+from services.common.events import CallMode
 
 _QUEUED = text("state = 'queued'")
 _UP = text("state IN ('dialing', 'ringing', 'answered')")
@@ -16,14 +18,19 @@ class Contact(Base):
     """An owner to be reached for a case (B4: there is no other reason to call anyone).
 
     `plate_sealed` and each of `numbers_sealed` open for the context ``contact:<id>`` (E3); the numbers are
-    those that may be called, in calling order, and `callees` are their blind indexes. `outcome` is set once,
-    when the contact is concluded.
+    those that may be called, in calling order, and `callees` are their blind indexes. `vehicle` is the blind
+    index of the plate, `operator` the account and `seat` the username of the operator whose case it is.
+    `outcome` is set once, when the contact is concluded.
     """
 
     __tablename__ = "outbound_contacts"
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     case_id: Mapped[str] = mapped_column(String(32), index=True)
+    mode: Mapped[CallMode] = mapped_column(String(10), server_default="notice")
+    vehicle: Mapped[str] = mapped_column(String(32), server_default="")
+    operator: Mapped[str] = mapped_column(String(32), server_default="")
+    seat: Mapped[str] = mapped_column(String(40), server_default="")
     plate_sealed: Mapped[str] = mapped_column(Text)
     numbers_sealed: Mapped[list[str]] = mapped_column(JSON)
     callees: Mapped[list[str]] = mapped_column(JSON)
@@ -37,16 +44,21 @@ class Attempt(Base):
     """One try to ring one number, at most once (B5). Its id is the channel's id in Asterisk.
 
     `number` counts a contact's attempts from 1; `number_index` says which of the contact's numbers, from 0,
-    and `callee` is that number's blind index. `claimed_by` is the instance that dialled. `version` grows
-    with every change. An attempt that is `ended` with no outcome was cancelled while queued: nobody was rung.
-    The outcome of an answered call is set as soon as the owner's key decides it, before the call ends.
+    and `callee` is that number's blind index. `claimed_by` is the instance that dialled, on Asterisk `node`
+    over `trunk`. `version` grows with every change. An attempt that is `ended` with no outcome was cancelled
+    while queued, and one with `withheld` was kept back by the guard: nobody was rung. `reason` says why where
+    the outcome alone does not. `sip_status` is the final status of the far end. `bridged_at`: when the owner
+    was connected to a seat (B7). The outcome of an answered call is set as soon as the owner's key decides
+    it, before the call ends.
     """
 
     __tablename__ = "outbound_attempts"
     __table_args__ = (
         UniqueConstraint("contact_id", "number"),
         CheckConstraint("state IN ('queued', 'dialing', 'ringing', 'answered', 'ended')", name="state"),
-        CheckConstraint("outcome IS NULL OR dialed_at IS NOT NULL", name="outcome_of_a_call"),
+        CheckConstraint(
+            "outcome IS NULL OR outcome = 'withheld' OR dialed_at IS NOT NULL", name="outcome_of_a_call"
+        ),
         # An owner is never rung by two attempts at a time.
         Index(
             "uq_outbound_attempts_open", "contact_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN
@@ -77,3 +89,39 @@ class Attempt(Base):
     key_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     hangup_cause: Mapped[int | None] = mapped_column(Integer)
+    sip_status: Mapped[int | None] = mapped_column(Integer)
+    reason: Mapped[str | None] = mapped_column(String(40))
+    node: Mapped[str | None] = mapped_column(String(40))
+    trunk: Mapped[str | None] = mapped_column(String(40))
+    bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Incident(Base):
+    """Something that a person has to look at: a call without a case, a recording that is missing (B4, B8).
+
+    `kind` says what, `subject` what it is about (an attempt's id, a trunk's name); no personal data. One of
+    each is open at a time. `detail` holds the figures. `closed_by` is a username, or `system` where it
+    turned out well by itself.
+    """
+
+    __tablename__ = "outbound_incidents"
+    __table_args__ = (
+        Index(
+            "uq_outbound_incidents_open",
+            "kind",
+            "subject",
+            unique=True,
+            sqlite_where=text("closed_at IS NULL"),
+            postgresql_where=text("closed_at IS NULL"),
+        ),
+        Index("ix_outbound_incidents_opened", "opened_at", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(40))
+    subject: Mapped[str] = mapped_column(String(80))
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+    opened_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    closed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    closed_by: Mapped[str | None] = mapped_column(String(60))
+    note: Mapped[str] = mapped_column(String(1000), server_default="")

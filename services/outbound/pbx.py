@@ -9,8 +9,8 @@ from typing import Final
 
 import structlog
 
-from services.outbound.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
-from services.outbound.ami.actions import ATTEMPT_ID, Action
+from services.common.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
+from services.common.ami.actions import ATTEMPT_ID, Action
 from services.outbound.calls import (
     CallEvent,
     Ended,

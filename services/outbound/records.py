@@ -78,6 +78,11 @@ class AttemptRecord:
     key_at: datetime | None = None
     ended_at: datetime | None = None
     hangup_cause: int | None = None
+    sip_status: int | None = None
+    reason: str | None = None
+    node: str | None = None
+    trunk: str | None = None
+    bridged_at: datetime | None = None
 
     def snapshot(self, at: datetime) -> AttemptChanged:
         """Return the event that tells the other services how the attempt stands since `at`."""
@@ -95,6 +100,8 @@ class AttemptRecord:
             dialed_at=self.dialed_at,
             answered_at=self.answered_at,
             ended_at=self.ended_at,
+            reason=self.reason,
+            bridged_at=self.bridged_at,
         )
 
     def claim(self, instance: str, at: datetime) -> None:

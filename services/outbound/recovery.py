@@ -13,9 +13,9 @@ from typing import Final
 import structlog
 from sqlalchemy import func, select
 
+from services.common.ami import AmiError
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
-from services.outbound.ami import AmiError
 from services.outbound.attempts import UP, Trigger
 from services.outbound.calls import HostileEvent, LeftResult
 from services.outbound.journal import Journal

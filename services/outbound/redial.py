@@ -16,6 +16,7 @@ ANSWERS: Final[dict[AttemptOutcome, ContactOutcome]] = {
 """What an owner can decide with a key; nobody else is called after that."""
 
 _FINAL: Final[dict[AttemptOutcome, ContactOutcome]] = ANSWERS | {
+    "withheld": "withheld",  # the guard's word stands for the contact; a person decides
     "failed": "failed",  # a fault of ours: ringing again would only repeat it
     "unknown": "unknown",  # the owner may have been reached; only a person may decide (B5)
 }

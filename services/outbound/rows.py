@@ -27,6 +27,11 @@ PROGRESS: Final = (
     "key_at",
     "ended_at",
     "hangup_cause",
+    "sip_status",
+    "reason",
+    "node",
+    "trunk",
+    "bridged_at",
 )
 RECORD_COLUMNS: Final = (*(ATTEMPTS.c[name] for name in (*_IDENTITY, *PROGRESS)), CONTACTS.c.case_id)
 """Columns to select for `record_of`, from attempts joined with their contacts."""

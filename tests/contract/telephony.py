@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.common.ami import AmiLink, Refused
 from services.common.events import AttemptOutcome
 from services.common.ids import new_id
-from services.outbound.ami import AmiLink, Refused
 from services.outbound.calls import (
     EVENT_NAMES,
     Answered,

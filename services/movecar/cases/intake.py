@@ -84,6 +84,7 @@ async def open_case(
         escalation_seq=None,
         operator_id=operator.account_id,
         operator=operator.name,
+        seat=operator.username,
         created_at=now,
         updated_at=now,
         deadline_at=deadline_of("looking_up", now, rules.settings),

@@ -26,6 +26,7 @@ AttentionReason = Literal[
     "registry_unavailable",
     "no_numbers",
     "wanted_operator",
+    "call_withheld",
     "call_failed",
     "call_unknown",
 ]
@@ -97,6 +98,7 @@ CONTACT_TRIGGERS: dict[ContactOutcome, Trigger] = {
     "exhausted": "exhausted",
     "wanted_operator": "call_needs_person",
     "no_numbers": "call_needs_person",
+    "withheld": "call_needs_person",
     "failed": "call_needs_person",
     "unknown": "call_needs_person",
 }
@@ -105,6 +107,7 @@ CONTACT_TRIGGERS: dict[ContactOutcome, Trigger] = {
 CONTACT_ATTENTION: dict[ContactOutcome, AttentionReason] = {
     "wanted_operator": "wanted_operator",
     "no_numbers": "no_numbers",
+    "withheld": "call_withheld",
     "failed": "call_failed",
     "unknown": "call_unknown",
 }
@@ -125,6 +128,7 @@ ESCALATION_OF_ATTENTION: dict[AttentionReason, EscalationReason] = {
     "registry_unavailable": "registry_unavailable",
     "no_numbers": "unreachable",
     "wanted_operator": "unreachable",
+    "call_withheld": "unreachable",
     "call_failed": "unreachable",
     "call_unknown": "unreachable",
 }

@@ -59,6 +59,7 @@ class Case(Base):
     escalation_seq: Mapped[int | None] = mapped_column(BigInteger)
     operator_id: Mapped[str] = mapped_column(String(32))
     operator: Mapped[str] = mapped_column(String(60))
+    seat: Mapped[str] = mapped_column(String(40), server_default="")
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deadline_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -115,6 +116,8 @@ class CaseAttempt(Base):
     dialed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reason: Mapped[str | None] = mapped_column(String(40))
+    bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class CaseNumber(Base):

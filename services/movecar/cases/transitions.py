@@ -207,6 +207,9 @@ class CaseRules:
                 mode=case.mode,
                 plate_sealed=self.keys.seal(self.plate(case), context),
                 numbers_sealed=tuple(self.keys.seal(number, context) for number in numbers),
+                vehicle=case.plate_index,
+                operator=case.operator_id,
+                seat=case.seat,
             )
         )
         return {"contact_id": contact_id, "contacts": case.contacts + 1}

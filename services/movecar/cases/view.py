@@ -36,6 +36,8 @@ class AttemptView(BaseModel):
     dialed_at: Moment | None
     answered_at: Moment | None
     ended_at: Moment | None
+    reason: str | None
+    bridged_at: Moment | None
     recording_id: str | None
 
 
@@ -108,6 +110,8 @@ def _attempt(row: CaseAttempt) -> AttemptView:
         dialed_at=row.dialed_at,
         answered_at=row.answered_at,
         ended_at=row.ended_at,
+        reason=row.reason,
+        bridged_at=row.bridged_at,
         recording_id=None,
     )
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from deploy.asterisk.render import CALLER_ID
 from deploy.stack.ami_probe import Message
 from deploy.stack.asterisk import Asterisk
+from services.common.ami import actions
 from services.common.events import AttemptOutcome
-from services.outbound.ami import actions
 from services.outbound.calls import CallFacts, Ended, outcome_of, read_event
 from services.outbound.prompts import speak
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from deploy.stack.asterisk import Asterisk
-from services.outbound.ami import Address, AmiLink
+from services.common.ami import Address, AmiLink
 from tests.contract.telephony import WANTED, Line, every_check, open_line
 
 pytestmark = pytest.mark.timeout(180)

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from sqlalchemy import select
 
+from services.common.ami import Address, AmiLink, Timing
 from services.common.bus import Together
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
@@ -28,7 +29,6 @@ from services.common.events import (
 from services.common.ids import new_id
 from services.common.models import OutboxEntry
 from services.common.settings import Settings, load_settings
-from services.outbound.ami import Address, AmiLink, Timing
 from services.outbound.calls import EVENT_NAMES, CallEvent, Ended
 from services.outbound.engine import Engine
 from services.outbound.models import Attempt

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import aiohttp
 
+from services.common.ami import Address, AmiLink
 from services.common.bus import emit
 from services.common.database import Base
 from services.common.events import ContactWithdrawn, Event
 from services.common.service import Kernel, Process, running
 from services.common.settings import Settings
-from services.outbound.ami import Address, AmiLink
 from services.outbound.app import build
 from services.outbound.calls import EVENT_NAMES, KeyPressed
 from services.outbound.pbx import Pbx

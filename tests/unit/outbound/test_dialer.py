@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from services.common.ami import NotSent, Refused, Unknown
 from services.common.events import AttemptChanged
-from services.outbound.ami import NotSent, Refused, Unknown
 from services.outbound.calls import Ended
 from services.outbound.models import Contact
 from services.outbound.pbx import Call, Pbx

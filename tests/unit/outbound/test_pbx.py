@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.outbound.ami import Address, AmiLink, NotSent, Refused, Timing, Unknown, UnsafeValue
+from services.common.ami import Address, AmiLink, NotSent, Refused, Timing, Unknown, UnsafeValue
 from services.outbound.calls import (
     EVENT_NAMES,
     Answered,
@@ -15,7 +15,7 @@ from services.outbound.calls import (
     Ringing,
 )
 from services.outbound.pbx import Call, Connected, Disconnected, Notice, Pbx
-from tests.unit.outbound.ami.peer import DEADLINE, SECRET, USER, Connection, Peer
+from tests.unit.common.ami.peer import DEADLINE, SECRET, USER, Connection, Peer
 
 A = "0123456789abcdef0123456789abcdef"
 B = "ffffffffffffffffffffffffffffffff"

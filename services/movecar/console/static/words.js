@@ -29,6 +29,7 @@ export const ATTENTION_REASONS = {
   registry_unavailable: "车辆查询平台暂不可用",
   no_numbers: "没有可以拨打的车主电话",
   wanted_operator: "车主要求转人工",
+  call_withheld: "呼叫被保护规则拦下",
   call_failed: "呼叫失败",
   call_unknown: "呼叫结果不明，请核实后再决定是否重拨",
 };

@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from services.common.ami import Address, AmiLink, Timing
 from services.common.clock import SystemClock
-from services.outbound.ami import Address, AmiLink, Timing
 from services.outbound.sandbox import SandboxPbx
 from tests.contract.telephony import WANTED, Line, open_line
 

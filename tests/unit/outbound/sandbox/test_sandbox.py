@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import asterisk.ami
 import pytest
 
+from services.common.ami import Address, AmiLink, Timing
 from services.common.clock import ManualClock, SystemClock
-from services.outbound.ami import Address, AmiLink, Timing
 from services.outbound.calls import Answered, GreetingStarted
 from services.outbound.pbx import Connected, Disconnected, Pbx
 from services.outbound.sandbox import SandboxPbx

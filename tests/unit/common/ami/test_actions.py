@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.outbound.ami import UnsafeValue, actions
-from services.outbound.ami.actions import Action
+from services.common.ami import UnsafeValue, actions
+from services.common.ami.actions import Action
 
 A = "0123456789abcdef0123456789abcdef"
 GOOD = {"attempt_id": A, "callee": "13912345678", "caller_id": "0519110", "speak": "u82cf-d-1"}

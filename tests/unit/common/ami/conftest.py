@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import asterisk.ami
 import pytest
 
-from services.outbound.ami import Address, AmiLink, Event, LinkDown, LinkUp, Notice, Timing
-from tests.unit.outbound.ami.peer import DEADLINE, SECRET, USER, Peer
+from services.common.ami import Address, AmiLink, Event, LinkDown, LinkUp, Notice, Timing
+from tests.unit.common.ami.peer import DEADLINE, SECRET, USER, Peer
 
 
 class RunningLink:

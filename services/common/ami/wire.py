@@ -20,7 +20,7 @@ from typing import Final
 import asterisk.ami
 import structlog
 
-from services.outbound.ami.messages import Event, Malformed, Oversized, Response, Splitter, read
+from services.common.ami.messages import Event, Malformed, Oversized, Response, Splitter, read
 
 log = structlog.get_logger(__name__)
 

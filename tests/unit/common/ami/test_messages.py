@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.outbound.ami.messages import MAX_MESSAGE, Event, Malformed, Oversized, Response, Splitter, read
+from services.common.ami.messages import MAX_MESSAGE, Event, Malformed, Oversized, Response, Splitter, read
 
 HANGUP = frozenset({b"Hangup"})
 

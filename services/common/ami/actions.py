@@ -15,7 +15,7 @@ from typing import Final
 
 import asterisk.ami
 
-from services.outbound.ami.errors import UnsafeValue
+from services.common.ami.errors import UnsafeValue
 
 TRUNK: Final = "trunk"
 NOTICE_CONTEXT: Final = "movecar-notice"

@@ -11,11 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from services.outbound.ami import Address, AmiLink, Timing, UnsafeValue, actions
-from services.outbound.ami.messages import Event, read
-from services.outbound.ami.wire import Item, Lost, Wire
-from tests.unit.outbound.ami.conftest import BareClient, StartLink
-from tests.unit.outbound.ami.peer import DEADLINE, SECRET, USER, Peer
+from services.common.ami import Address, AmiLink, Timing, UnsafeValue, actions
+from services.common.ami.messages import Event, read
+from services.common.ami.wire import Item, Lost, Wire
+from tests.unit.common.ami.conftest import BareClient, StartLink
+from tests.unit.common.ami.peer import DEADLINE, SECRET, USER, Peer
 
 pytestmark = [
     # Half of these tests run the bare library, whose threads die of exceptions and use a deprecated call.

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from services.outbound.ami import (
+from services.common.ami import (
     Address,
     AmiLink,
     LinkDown,
@@ -13,10 +13,10 @@ from services.outbound.ami import (
     Unknown,
     actions,
 )
-from services.outbound.ami.messages import MAX_MESSAGE
-from services.outbound.ami.wire import Item, Lost, Wire
-from tests.unit.outbound.ami.conftest import QUIET, WANTED, RunningLink, StartLink
-from tests.unit.outbound.ami.peer import DEADLINE, SECRET, USER, Connection, Peer
+from services.common.ami.messages import MAX_MESSAGE
+from services.common.ami.wire import Item, Lost, Wire
+from tests.unit.common.ami.conftest import QUIET, WANTED, RunningLink, StartLink
+from tests.unit.common.ami.peer import DEADLINE, SECRET, USER, Connection, Peer
 
 A = "0123456789abcdef0123456789abcdef"
 

@@ -7,12 +7,12 @@ from typing import Final
 
 import structlog
 
-from services.outbound.ami import actions
-from services.outbound.ami.actions import Action
-from services.outbound.ami.errors import AmiError, NotSent, Refused
-from services.outbound.ami.messages import Event
-from services.outbound.ami.session import Reply, Session
-from services.outbound.ami.wire import Address
+from services.common.ami import actions
+from services.common.ami.actions import Action
+from services.common.ami.errors import AmiError, NotSent, Refused
+from services.common.ami.messages import Event
+from services.common.ami.session import Reply, Session
+from services.common.ami.wire import Address
 
 log = structlog.get_logger(__name__)
 

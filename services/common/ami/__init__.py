@@ -12,11 +12,11 @@ own connection, supervision and checks:
 - `link`: what the product talks to.
 """
 
-from services.outbound.ami.errors import AmiError, NotSent, Refused, Unknown, UnsafeValue
-from services.outbound.ami.link import AmiLink, LinkDown, LinkUp, Notice, Timing
-from services.outbound.ami.messages import Event, Response
-from services.outbound.ami.session import Reply
-from services.outbound.ami.wire import Address
+from services.common.ami.errors import AmiError, NotSent, Refused, Unknown, UnsafeValue
+from services.common.ami.link import AmiLink, LinkDown, LinkUp, Notice, Timing
+from services.common.ami.messages import Event, Response
+from services.common.ami.session import Reply
+from services.common.ami.wire import Address
 
 __all__ = [
     "Address",

@@ -8,11 +8,11 @@ from typing import Final
 
 import structlog
 
-from services.outbound.ami import actions
-from services.outbound.ami.actions import LIST_EVENTS, Action
-from services.outbound.ami.errors import NotSent, Refused, Unknown, UnsafeValue
-from services.outbound.ami.messages import Event, Response
-from services.outbound.ami.wire import Address, Banner, Item, Lost, Wire
+from services.common.ami import actions
+from services.common.ami.actions import LIST_EVENTS, Action
+from services.common.ami.errors import NotSent, Refused, Unknown, UnsafeValue
+from services.common.ami.messages import Event, Response
+from services.common.ami.wire import Address, Banner, Item, Lost, Wire
 
 log = structlog.get_logger(__name__)
 
