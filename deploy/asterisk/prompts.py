@@ -18,7 +18,8 @@ from pathlib import Path
 
 from deploy.stack import packages
 from deploy.stack.cache import built_once
-from services.outbound.prompts import CHARACTERS, SEGMENTS
+from services.common.speech import CHARACTERS, DESK_PHRASES
+from services.outbound.prompts import SEGMENTS
 
 ESPEAK = "espeak-ng -v cmn -s 175 -w {wav} {text}"
 FORMATS = ("alaw", "ulaw")
@@ -57,7 +58,7 @@ class Voice:
 
 def catalogue() -> dict[str, str]:
     """Prompt file name without extension → the text to read."""
-    return {**SEGMENTS, **{f"c-{token}": text for token, text in CHARACTERS.items()}}
+    return {**SEGMENTS, **DESK_PHRASES, **{f"c-{token}": text for token, text in CHARACTERS.items()}}
 
 
 def prompt_directory(voice: Voice | None = None, home: Path | None = None) -> Path:

@@ -16,12 +16,12 @@ from services.common.crypto import Keys, SealBroken
 from services.common.database import Database, is_outage, padded, rows_changed
 from services.common.pace import Pace
 from services.common.phones import InvalidPhone
+from services.common.speech import UnspeakablePlateError, speak
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import context, digits_to_dial
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
 from services.outbound.pbx import Call, Pbx
-from services.outbound.prompts import UnspeakablePlateError, speak
 from services.outbound.records import AttemptRecord, Change
 from services.outbound.rows import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, record_of
 from services.outbound.script import CallScript

@@ -16,9 +16,9 @@ from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
 from services.common.ids import new_id
+from services.common.speech import UnspeakablePlateError, speak
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import callable_ones, context
-from services.outbound.prompts import UnspeakablePlateError, speak
 from services.outbound.records import AttemptRecord
 from services.outbound.rows import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
 

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from asterisk.ami import Action, AMIClient
 
-from services.outbound.prompts import speak
+from services.common.speech import speak
 from tests.bench.vehicles import phone, plate
 
 _PATIENCE = 15.0

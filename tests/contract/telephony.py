@@ -16,6 +16,7 @@ import pytest
 from services.common.ami import AmiLink, Refused
 from services.common.events import AttemptOutcome
 from services.common.ids import new_id
+from services.common.speech import speak
 from services.outbound.calls import (
     EVENT_NAMES,
     Answered,
@@ -29,7 +30,6 @@ from services.outbound.calls import (
     outcome_of_failure,
 )
 from services.outbound.pbx import Call, Connected, Pbx
-from services.outbound.prompts import speak
 
 OUTCOMES: dict[str, AttemptOutcome] = {
     "0": "agreed",

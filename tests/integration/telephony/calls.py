@@ -12,8 +12,8 @@ from deploy.stack.ami_probe import Message
 from deploy.stack.asterisk import Asterisk
 from services.common.ami import actions
 from services.common.events import AttemptOutcome
+from services.common.speech import speak
 from services.outbound.calls import CallFacts, Ended, outcome_of, read_event
-from services.outbound.prompts import speak
 
 PLATE = "苏D10001"
 

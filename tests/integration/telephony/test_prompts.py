@@ -5,13 +5,14 @@ from pathlib import Path
 import pytest
 
 from deploy.asterisk.prompts import FORMATS, PromptError, Voice, check, prompt_directory
-from services.outbound.prompts import CHARACTERS, SEGMENTS
+from services.common.speech import CHARACTERS, DESK_PHRASES
+from services.outbound.prompts import SEGMENTS
 
 TONE = "sox -n {wav} synth 0.3 sine 440"
 
 
 def test_every_segment_and_character_has_a_file_in_every_format(quick_prompts: Path) -> None:
-    names = {*SEGMENTS, *(f"c-{token}" for token in CHARACTERS)}
+    names = {*SEGMENTS, *DESK_PHRASES, *(f"c-{token}" for token in CHARACTERS)}
     assert {path.name for path in quick_prompts.iterdir()} == {f"{n}.{f}" for n in names for f in FORMATS}
 
 

@@ -4,14 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.outbound.prompts import (
-    CHARACTERS,
-    GREETING,
-    MAX_TOKENS,
-    SEGMENTS,
-    UnspeakablePlateError,
-    speak,
-)
+from services.common.speech import CHARACTERS, MAX_TOKENS, UnspeakablePlateError, speak
+from services.outbound.prompts import GREETING, SEGMENTS
 
 
 def test_greeting_segments_are_the_contracts_words_with_110_read_digit_by_digit() -> None:
