@@ -117,7 +117,12 @@ class Database:
                 "connect_args": {
                     "timeout": 5,
                     "command_timeout": 30,
-                    "server_settings": {"application_name": "movecar", "jit": "off"},
+                    "server_settings": {
+                        "application_name": "movecar",
+                        "jit": "off",
+                        # A process that hangs inside a transaction must not hold what all others wait for.
+                        "idle_in_transaction_session_timeout": "60000",
+                    },
                 },
             }
         else:

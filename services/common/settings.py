@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.common.call_rules import CallLimits, Hours
 from services.common.crypto import MIN_SECRET_BYTES
 
 PREFIX = "MOVECAR_"
@@ -36,6 +37,11 @@ def _listen_address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
         raise ValueError("must be HOST:PORT, e.g. 127.0.0.1:8114")
+    return value
+
+
+def _hours(value: str) -> str:
+    Hours.read(value)
     return value
 
 
@@ -93,6 +99,8 @@ class Settings(BaseSettings):
     ring_time: Annotated[float, Field(ge=5, le=120)] = 30
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
     max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] = 30
+    call_limits: Annotated[CallLimits, NoDecode] = CallLimits()
+    calling_hours: Annotated[str, AfterValidator(_hours)] = ""
     lookup_deadline: Annotated[float, Field(ge=1, le=600)] = 30
     attention_deadline: Annotated[float, Field(ge=1, le=86_400)] = 300
     notified_grace: Annotated[float, Field(ge=1, le=86_400)] = 900
@@ -104,9 +112,9 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=MIN_RETENTION_DAYS)] = MIN_RETENTION_DAYS
     log_format: Literal["json", "console"] = "json"
 
-    @field_validator("redial", mode="before")
+    @field_validator("redial", "call_limits", mode="before")
     @classmethod
-    def _redial_is_json(cls, value: object) -> object:
+    def _rules_are_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("redis_url", "registry_url", "desk_push_url")
@@ -172,6 +180,17 @@ class Settings(BaseSettings):
         if self.demo is not None:
             return self.demo
         return self.embedded or self._given(self.demo_password)
+
+    @property
+    def limits(self) -> CallLimits:
+        """The limits in force. A demo has none unless they are given: its ten numbers are nobody's."""
+        given = "call_limits" in self.model_fields_set
+        return self.call_limits if given or not self.is_demo else CallLimits.none()
+
+    @property
+    def hours(self) -> Hours | None:
+        """The hours at which owners may be called; None for every hour."""
+        return Hours.read(self.calling_hours)
 
     def root_secret(self) -> str:
         """Return the root of all keys; on the embedded default it is made once and kept in `data_dir`."""

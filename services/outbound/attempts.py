@@ -11,6 +11,8 @@ class Trigger(StrEnum):
 
     CLAIMED = "claimed"
     """This instance took it from the queue, to dial it once (B5)."""
+    WITHHELD = "withheld"
+    """The guard kept the call back: nobody was rung (B4)."""
     WITHDRAWN = "withdrawn"
     """The contact was withdrawn before anyone was rung."""
     NOT_SENT = "not_sent"
@@ -61,6 +63,7 @@ _OVER: Final = {
 _TABLE: Final[dict[AttemptState, dict[Trigger, str]]] = {
     "queued": {
         Trigger.CLAIMED: "dialing",
+        Trigger.WITHHELD: "ended",
         Trigger.WITHDRAWN: "ended",
     },
     "dialing": {

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, func, select, true, update
 
 from services.common.ami import NotSent, Refused, Unknown, UnsafeValue
+from services.common.ami.actions import TRUNK
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
@@ -19,8 +20,12 @@ from services.common.phones import InvalidPhone
 from services.common.speech import UnspeakablePlateError, speak
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import context, digits_to_dial
+from services.outbound.guard.gate import Gate
+from services.outbound.guard.refusals import withhold
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
+from services.outbound.metrics import ATTEMPTS as ATTEMPTS_ENDED
+from services.outbound.metrics import CONTACTS as CONTACTS_CONCLUDED
 from services.outbound.pbx import Call, Pbx
 from services.outbound.records import AttemptRecord, Change
 from services.outbound.rows import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, record_of
@@ -35,13 +40,30 @@ _OUTAGE_SECONDS: Final = 0.5
 
 
 _NEXT_IN_QUEUE: Final = (
-    select(*RECORD_COLUMNS, CONTACTS.c.plate_sealed, CONTACTS.c.numbers_sealed)
+    select(
+        *RECORD_COLUMNS,
+        CONTACTS.c.plate_sealed,
+        CONTACTS.c.numbers_sealed,
+        CONTACTS.c.callees,
+        CONTACTS.c.vehicle,
+        CONTACTS.c.operator,
+    )
     .join_from(ATTEMPTS, CONTACTS)
     .where(ATTEMPTS.c.state == "queued")
     .order_by(ATTEMPTS.c.due_at)
     .limit(bindparam("lines"))
     .with_for_update(of=ATTEMPTS, skip_locked=True)
 )
+_CLAIMS_LOCK: Final = 0x6D6F7665
+"""Any number that nothing else locks by."""
+_TURN: Final = (
+    select(func.pg_advisory_xact_lock(_CLAIMS_LOCK).label("taken")).cte("turn").prefix_with("MATERIALIZED")
+)
+_NEXT_IN_TURN: Final = _NEXT_IN_QUEUE.join(_TURN, true())
+"""The same, while no other instance claims: two could both count one call too few, and both place the last
+that a limit allows. The lock comes with the statement before the count, whose snapshot is then taken after
+whoever held the lock has committed. What others claimed while this one waited, it does not get: their rows
+are no longer as they were. (SQLite has one writer at a time anyway.)"""
 _CLAIM: Final = (
     update(ATTEMPTS)
     .where(
@@ -52,6 +74,8 @@ _CLAIM: Final = (
         version=ATTEMPTS.c.version + 1,
         claimed_by=bindparam("instance"),
         dialed_at=bindparam("now"),
+        trunk=bindparam("trunk"),
+        operator=select(CONTACTS.c.operator).where(CONTACTS.c.id == ATTEMPTS.c.contact_id).scalar_subquery(),
     )
 )
 
@@ -77,6 +101,7 @@ class Dialer:
         journal: Journal,
         lines: Lines,
         script: CallScript,
+        gate: Gate,
         *,
         instance: str,
         ring_seconds: float,
@@ -88,6 +113,9 @@ class Dialer:
         self._journal = journal
         self._lines = lines
         self._script = script
+        self._gate = gate
+        in_turn = gate.limits_anything and database.dialect == "postgresql"
+        self._next = _NEXT_IN_TURN if in_turn else _NEXT_IN_QUEUE
         self._instance = instance
         self._ring_seconds = ring_seconds
         self._pace = Pace(each=0.005, longest=0.1)
@@ -120,29 +148,42 @@ class Dialer:
             self._place(call)
 
     async def claim(self, limit: int) -> tuple[list[Claimed], datetime]:
-        """Take up to `limit` due attempts; return them, committed, and when to look at the queue again."""
+        """Take up to `limit` due attempts; return them, committed, and when to look at the queue again.
+
+        What the guard withholds is ended in the same transaction.
+        """
         now = self._clock.now()
+        refused = 0
         async with self._database.transaction() as session:
-            rows = (await session.execute(_NEXT_IN_QUEUE, {"lines": limit})).all()
+            rows = (await session.execute(self._next, {"lines": limit})).all()
             due = [row for row in rows if row.due_at <= now]
-            claimed = [_claimed(row) for row in due]
+            judged = await self._gate.sort(session, due, TRUNK, now)
+            claimed = [_claimed(row) for row in judged.allowed]
+            if judged.withheld:
+                refused = await withhold(session, judged.withheld, now)
             if claimed:
                 for call in claimed:
-                    call.record.claim(self._instance, now)
+                    call.record.claim(self._instance, TRUNK, now)
                 taken = await session.execute(
                     _CLAIM,
                     {
                         "ids": padded(call.record.id for call in claimed),
                         "instance": self._instance,
                         "now": now,
+                        "trunk": TRUNK,
                     },
                 )
                 if rows_changed(taken) != len(claimed):
                     raise StaleRecord
                 await emit(session, *(call.record.snapshot(now) for call in claimed))
-        if len(due) == limit:
+        if refused:
+            ATTEMPTS_ENDED.labels("withheld").inc(refused)
+            CONTACTS_CONCLUDED.labels("withheld").inc(refused)
+        if len(due) == limit and judged.wait_until is None:
             return claimed, now
         look_at = now + timedelta(seconds=_LOOK_SECONDS)
+        if judged.wait_until is not None:
+            look_at = min(look_at, judged.wait_until)
         return claimed, min([look_at, *(row.due_at for row in rows[len(due) :])])
 
     def _place(self, call: Claimed) -> None:

@@ -12,6 +12,8 @@ from services.common.phones import own_lines
 from services.common.settings import Settings
 from services.outbound.dialer import Dialer
 from services.outbound.follower import Follower
+from services.outbound.guard.gate import Gate
+from services.outbound.guard.verdict import Rules
 from services.outbound.handlers import Handlers
 from services.outbound.journal import Journal
 from services.outbound.ledger import Ledger
@@ -38,6 +40,7 @@ class Engine:
             self.journal,
             self.lines,
             APPROVED,
+            Gate(Rules.of(settings.limits, settings.hours)),
             instance=settings.instance,
             ring_seconds=settings.ring_time,
         )

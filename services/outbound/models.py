@@ -12,6 +12,9 @@ from services.common.events import CallMode
 _QUEUED = text("state = 'queued'")
 _UP = text("state IN ('dialing', 'ringing', 'answered')")
 _OPEN = text("state <> 'ended'")
+_DIALED: dict[str, Any] = {
+    f"{dialect}_where": text("dialed_at IS NOT NULL") for dialect in ("sqlite", "postgresql")
+}
 
 
 class Contact(Base):
@@ -28,7 +31,7 @@ class Contact(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     case_id: Mapped[str] = mapped_column(String(32), index=True)
     mode: Mapped[CallMode] = mapped_column(String(10), server_default="notice")
-    vehicle: Mapped[str] = mapped_column(String(32), server_default="")
+    vehicle: Mapped[str] = mapped_column(String(32), server_default="", index=True)
     operator: Mapped[str] = mapped_column(String(32), server_default="")
     seat: Mapped[str] = mapped_column(String(40), server_default="")
     plate_sealed: Mapped[str] = mapped_column(Text)
@@ -45,11 +48,11 @@ class Attempt(Base):
 
     `number` counts a contact's attempts from 1; `number_index` says which of the contact's numbers, from 0,
     and `callee` is that number's blind index. `claimed_by` is the instance that dialled, on Asterisk `node`
-    over `trunk`. `version` grows with every change. An attempt that is `ended` with no outcome was cancelled
-    while queued, and one with `withheld` was kept back by the guard: nobody was rung. `reason` says why where
-    the outcome alone does not. `sip_status` is the final status of the far end. `bridged_at`: when the owner
-    was connected to a seat (B7). The outcome of an answered call is set as soon as the owner's key decides
-    it, before the call ends.
+    over `trunk`, and `operator` then is the contact's. `version` grows with every change. An attempt that is
+    `ended` with no outcome was cancelled while queued, and one with `withheld` was kept back by the guard:
+    nobody was rung. `reason` says why where the outcome alone does not. `sip_status` is the final status of
+    the far end. `bridged_at`: when the owner was connected to a seat (B7). The outcome of an answered call is
+    set as soon as the owner's key decides it, before the call ends.
     """
 
     __tablename__ = "outbound_attempts"
@@ -65,13 +68,18 @@ class Attempt(Base):
         ),
         Index("ix_outbound_attempts_queue", "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
         Index("ix_outbound_attempts_up", "dialed_at", sqlite_where=_UP, postgresql_where=_UP),
+        # What the guard counts in: calls to a number, of an operator, over a trunk, and all of them.
+        Index("ix_outbound_attempts_callee_dialed", "callee", "dialed_at"),
+        Index("ix_outbound_attempts_operator_dialed", "operator", "dialed_at", **_DIALED),
+        Index("ix_outbound_attempts_trunk_dialed", "trunk", "dialed_at", **_DIALED),
+        Index("ix_outbound_attempts_dialed", "dialed_at", **_DIALED),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     contact_id: Mapped[str] = mapped_column(ForeignKey(Contact.id))
     number: Mapped[int] = mapped_column(Integer)
     number_index: Mapped[int] = mapped_column(Integer)
-    callee: Mapped[str] = mapped_column(String(32), index=True)
+    callee: Mapped[str] = mapped_column(String(32))
     state: Mapped[str] = mapped_column(String(10))
     outcome: Mapped[str | None] = mapped_column(String(20))
     version: Mapped[int] = mapped_column(Integer)
@@ -93,7 +101,24 @@ class Attempt(Base):
     reason: Mapped[str | None] = mapped_column(String(40))
     node: Mapped[str | None] = mapped_column(String(40))
     trunk: Mapped[str | None] = mapped_column(String(40))
+    operator: Mapped[str] = mapped_column(String(32), server_default="")
     bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class DeclinedNumber(Base):
+    """A number of an owner who asked not to be called by a machine; `callee` is its blind index (B4).
+
+    One row for each wish and number: two people may have noted the same wish, and each is lifted by itself.
+    `asked_by` is the username of who noted it. What was said about it stays with the case.
+    """
+
+    __tablename__ = "outbound_declined_numbers"
+
+    callee: Mapped[str] = mapped_column(String(32), primary_key=True)
+    wish_id: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
+    case_id: Mapped[str] = mapped_column(String(32))
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    asked_by: Mapped[str] = mapped_column(String(40))
 
 
 class Incident(Base):

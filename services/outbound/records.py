@@ -104,11 +104,17 @@ class AttemptRecord:
             bridged_at=self.bridged_at,
         )
 
-    def claim(self, instance: str, at: datetime) -> None:
+    def claim(self, instance: str, trunk: str, at: datetime) -> None:
         """Take the attempt from the queue for `instance`, to dial it once. Raises IllegalTransition."""
         self.state = next_state(self.state, Trigger.CLAIMED)
         self.version += 1
-        self.claimed_by, self.dialed_at = instance, at
+        self.claimed_by, self.trunk, self.dialed_at = instance, trunk, at
+
+    def withhold(self, reason: str, at: datetime) -> None:
+        """End the attempt before anyone is rung, for `reason` (B4). Raises IllegalTransition."""
+        self.state = next_state(self.state, Trigger.WITHHELD)
+        self.version += 1
+        self.outcome, self.reason, self.ended_at = "withheld", reason, at
 
     def advance(self, change: Change) -> bool:
         """Take in a change to a claimed attempt; tell whether it made a difference.

@@ -4,5 +4,6 @@ from tests.unit.outbound.test_caller import *  # noqa: F403
 from tests.unit.outbound.test_crashes import *  # noqa: F403
 from tests.unit.outbound.test_dialer import *  # noqa: F403
 from tests.unit.outbound.test_gaps import *  # noqa: F403
+from tests.unit.outbound.test_guard import *  # noqa: F403
 from tests.unit.outbound.test_handlers import *  # noqa: F403
 from tests.unit.outbound.test_journal import *  # noqa: F403

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.common.call_rules import CallLimits
 from services.common.settings import Settings, SettingsError, load_settings
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -100,6 +101,12 @@ def test_without_settings_it_is_the_embedded_demo() -> None:
         ({"REDIAL": '{"busy":[NaN]}'}, "MOVECAR_REDIAL: busy.0: "),
         ({"REDIAL": '{"busy":[1,1,1,1,1,1,1,1,1,1,1]}'}, "MOVECAR_REDIAL: busy: "),  # eleven tries
         ({"REDIAL": '{"agreed":[60]}'}, "MOVECAR_REDIAL: agreed: "),  # nobody is called again who agreed
+        ({"CALL_LIMITS": '{"number":3}'}, "MOVECAR_CALL_LIMITS: number: "),
+        ({"CALL_LIMITS": '{"number":{"1h":0}}'}, "MOVECAR_CALL_LIMITS: number.1h: "),  # that is no limit
+        ({"CALL_LIMITS": '{"number":{"1d":9}}'}, "MOVECAR_CALL_LIMITS: number.1d"),  # 24h
+        ({"CALL_LIMITS": '{"owners":{"1h":9}}'}, "MOVECAR_CALL_LIMITS: owners: "),
+        ({"CALLING_HOURS": "6-23"}, "MOVECAR_CALLING_HOURS: must be HH:MM-HH:MM"),
+        ({"CALLING_HOURS": "06:00-06:00"}, "MOVECAR_CALLING_HOURS: must not begin and end"),
         ({"RING_TIME": "1"}, "MOVECAR_RING_TIME: "),
         ({"SANDBOX_SPEED": "0"}, "MOVECAR_SANDBOX_SPEED: "),
         ({"MAX_CONCURRENT_CALLS": "0"}, "MOVECAR_MAX_CONCURRENT_CALLS: "),
@@ -155,6 +162,22 @@ def test_an_outcome_that_redial_does_not_list_is_not_redialled(monkeypatch: pyte
     rules = load_settings().redial
     assert rules.busy == [1.5]
     assert rules.no_answer == rules.congestion == rules.hung_up == []
+
+
+def test_limits_that_are_not_named_keep_their_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOVECAR_CALL_LIMITS", '{"number":{"10m":2},"service":{}}')
+    limits = load_settings().limits
+    assert limits.number == {"10m": 2}
+    assert limits.service == {}
+    assert limits.owner == CallLimits().owner
+
+
+def test_only_a_demo_that_names_no_limits_has_none() -> None:
+    own = {"database_url": "sqlite+aiosqlite:///own.sqlite3", "secret_key": "x" * 32}
+    assert load_settings().limits == CallLimits.none()
+    assert load_settings(call_limits={}).limits == CallLimits()
+    assert load_settings(**own).limits == CallLimits()
+    assert load_settings(**own, demo_password="shown to everybody").limits == CallLimits.none()
 
 
 def test_the_environment_comes_before_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,8 +143,16 @@ def shown(value: Any) -> str:
     return f"`{value}`"
 
 
-def _whole(waits: Mapping[str, list[float]]) -> dict[str, list[float]]:
-    return {name: [int(wait) if wait == int(wait) else wait for wait in each] for name, each in waits.items()}
+def _whole(value: Any) -> Any:
+    """The value with every number that is a whole one written as such."""
+    match value:
+        case dict():
+            return {name: _whole(each) for name, each in value.items()}
+        case list():
+            return [_whole(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
 
 @pytest.mark.parametrize(("name", "heading"), [("README.md", "Settings"), ("README.zh-CN.md", "设置")])
