@@ -23,7 +23,7 @@ from services.outbound.prompts import SEGMENTS
 
 ESPEAK = "espeak-ng -v cmn -s 175 -w {wav} {text}"
 FORMATS = ("alaw", "ulaw")
-_RECIPE = "2"  # part of the cache key: change it with anything below that changes the audio
+_RECIPE = "3"  # part of the cache key: change it with anything below that changes the audio
 _SAMPLE_RATE = 8000
 _SHORTEST = 0.04  # seconds; the shortest character is about 0.15 s
 _QUIETEST = 1000  # peak of 16-bit samples; speech at -3 dB peaks at 23 000
@@ -58,7 +58,10 @@ class Voice:
 
 def catalogue() -> dict[str, str]:
     """Prompt file name without extension → the text to read."""
-    return {**SEGMENTS, **DESK_PHRASES, **{f"c-{token}": text for token, text in CHARACTERS.items()}}
+    greeting = {f"script-1/{name}": text for name, text in SEGMENTS.items() if name.startswith("greeting")}
+    shared = {name: text for name, text in SEGMENTS.items() if not name.startswith("greeting")}
+    characters = {f"c-{token}": text for token, text in CHARACTERS.items()}
+    return {**greeting, **shared, **DESK_PHRASES, **characters}
 
 
 def prompt_directory(voice: Voice | None = None, home: Path | None = None) -> Path:
@@ -88,7 +91,7 @@ def _key(voice: Voice) -> str:
 
 
 def _studio_file(studio: Path, name: str) -> Path:
-    path = studio / f"{name}.wav"
+    path = studio / f"{Path(name).name}.wav"
     if not path.is_file():
         raise PromptError(f"studio recording {path} is missing")
     return path
@@ -96,9 +99,10 @@ def _studio_file(studio: Path, name: str) -> Path:
 
 def _build(voice: Voice, target: Path) -> None:
     print("making the spoken prompts (once) ...", flush=True)
+    (target / "script-1").mkdir(mode=0o755)
     with tempfile.TemporaryDirectory() as work:
         for name, text in catalogue().items():
-            spoken = Path(work) / f"{name}.wav"
+            spoken = Path(work) / f"{Path(name).name}.wav"
             source = (
                 _studio_file(voice.studio, name)
                 if voice.studio

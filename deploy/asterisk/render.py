@@ -14,6 +14,21 @@ from pathlib import Path
 CALLER_ID = "0519110"
 """The number that calls go out from (B1)."""
 
+TRUNK = "trunk"
+_CALLER = """\
+[{trunk}-{caller_id}]
+type = aor
+contact = {uri}?P-Asserted-Identity=%22{caller_id}%22%20%3Csip:{caller_id}%40{domain}%3E
+
+[{trunk}-{caller_id}](caller)
+aors = {trunk}-{caller_id}
+from_user = {caller_id}
+set_var = CONNECTEDLINE(priv-num,i)={caller_id}
+set_var = CONNECTEDLINE(priv-num-pres,i)=allowed
+set_var = CONNECTEDLINE(priv-name,i)={caller_id}
+set_var = CONNECTEDLINE(priv-name-pres,i)=allowed
+"""
+
 _TEMPLATES = Path(__file__).parent / "templates"
 _UNUSED = ("acl", "ccss", "cel", "features", "indications", "pjproject", "stasis", "udptl")
 """Files of parts of the core that are not used; Asterisk logs errors when they are missing."""
@@ -24,7 +39,6 @@ _ALPHABETS = {
     "ami_user": r"[a-z][a-z0-9-]{0,30}",
     "ami_secret": r"[A-Za-z0-9]{24,128}",  # nosec B105 - a pattern
     "trunk_uri": r"sip:[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(;transport=udp)?",
-    "caller_id": r"[0-9]{3,15}",
 }
 _BOUNDS = {
     "sip_port": (1, 65_535),
@@ -49,7 +63,8 @@ class PbxSettings:
     directory: everything the instance writes lives below it. modules: the program's module directory.
     sip_host: the one address that signalling and speech use, never a wildcard. max_calls: answered calls at
     the same time. max_seconds: longest call. key_wait: seconds the owner has to press a key after the menu.
-    memory: attempts whose results are kept in AstDB. caller_id: the number that all calls go out from (B1).
+    memory: attempts whose results are kept in AstDB. caller_ids: the filed numbers; a call goes out from one
+    of them, by the endpoint it is placed on, and from no other (B1).
     """
 
     directory: Path
@@ -64,7 +79,7 @@ class PbxSettings:
     ami_host: str = "127.0.0.1"
     ami_clients: tuple[str, ...] = ("127.0.0.1/32",)
     sip_host: str = "127.0.0.1"
-    caller_id: str = CALLER_ID
+    caller_ids: tuple[str, ...] = (CALLER_ID,)
     max_calls: int = 60
     max_seconds: int = 120
     key_wait: int = 6
@@ -83,6 +98,8 @@ class PbxSettings:
             _checked(name, lambda value: str(ipaddress.ip_address(value)), getattr(self, name))
         if ipaddress.ip_address(self.sip_host).is_unspecified:
             raise PbxSettingError("sip_host must be one address of this machine")
+        if not self.caller_ids or not all(re.fullmatch(r"[0-9]{3,12}", number) for number in self.caller_ids):
+            raise PbxSettingError("caller_ids must be numbers of 3 to 12 digits")
         for network in self.ami_clients:
             _checked("ami_clients", lambda value: str(ipaddress.ip_network(value)), network)
 
@@ -125,6 +142,13 @@ def render(settings: PbxSettings) -> dict[str, str]:
         values[name] = str(getattr(settings, name))
     values["sip_bind"] = _socket_address(settings.sip_host, settings.sip_port)
     values["ami_permit"] = "\n".join(f"permit = {_network(client)}" for client in settings.ami_clients)
+    values["caller_ids"] = ",".join(settings.caller_ids)
+    domain = f"[{settings.sip_host}]" if ":" in settings.sip_host else settings.sip_host
+    values["sip_domain"] = domain
+    values["callers"] = "\n".join(
+        _CALLER.format(trunk=TRUNK, caller_id=number, uri=settings.trunk_uri.partition(";")[0], domain=domain)
+        for number in dict.fromkeys(settings.caller_ids)
+    )
     unused = {f"{name}.conf": "" for name in _UNUSED}
     return unused | {
         path.name: _ConfTemplate(path.read_text("utf-8")).substitute(values)

@@ -30,7 +30,9 @@ class Asterisk:
     when a prompt is missing.
     """
 
-    def __init__(self, directory: Path, *, prompts: Path, trunk_uri: str, **settings: int | str) -> None:
+    def __init__(
+        self, directory: Path, *, prompts: Path, trunk_uri: str, **settings: int | str | tuple[str, ...]
+    ) -> None:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")
         self._prompts = prompts
@@ -137,10 +139,13 @@ class Asterisk:
         documentation = settings.data / "documentation"
         documentation.unlink(missing_ok=True)
         documentation.symlink_to(self._program.documentation)
-        for prompt in self._prompts.iterdir():
-            copy = sounds / prompt.name
-            shutil.copyfile(prompt, copy)
-            self._account.own_file(copy)
+        for prompt in sorted(self._prompts.rglob("*")):
+            copy = sounds / prompt.relative_to(self._prompts)
+            if prompt.is_dir():
+                self._account.own(copy)
+            else:
+                shutil.copyfile(prompt, copy)
+                self._account.own_file(copy)
 
     def _booted(self) -> bool:
         try:

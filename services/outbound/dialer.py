@@ -219,6 +219,7 @@ class Dialer:
             attempt_id=call.record.id,
             callee=digits_to_dial(self._keys, contact_id, call.number_sealed),
             caller_id=self._script.caller_id,
+            script=self._script.version,
             speak=speak(self._keys.open(call.plate_sealed, context(contact_id))),
             ring_seconds=self._ring_seconds,
         )

@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from services.common.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
-from services.common.ami.actions import ATTEMPT_ID, Action
+from services.common.ami.actions import ATTEMPT_ID, CALLER_ID, Action
 from services.outbound.calls import (
     CallEvent,
     Ended,
@@ -33,13 +33,14 @@ HANGUP_SECONDS: Final = 2.0
 class Call:
     """A call to be placed. Raises UnsafeValue when it is made with anything that may not be dialled or sent.
 
-    `callee`: digits of a mobile or fixed line; `caller_id`: digits of the approved call script (B1);
-    `speak`: the plate as `prompts.speak` gives it (B2); `ring_seconds`: 1–300.
+    `callee`: digits of a mobile or fixed line; `caller_id`, `script`: of the call script in force (B1, B3);
+    `speak`: the plate as `speech.speak` gives it (B2); `ring_seconds`: 1–300.
     """
 
     attempt_id: str
     callee: str = field(repr=False)
     caller_id: str
+    script: int
     speak: str = field(repr=False)
     ring_seconds: float
     action: Action = field(init=False, repr=False, compare=False)
@@ -49,6 +50,7 @@ class Call:
             attempt_id=self.attempt_id,
             callee=self.callee,
             caller_id=self.caller_id,
+            script=self.script,
             speak=self.speak,
             ring_seconds=self.ring_seconds,
         )
@@ -99,6 +101,12 @@ class Pbx:
         Unknown: it may be ringing; only the events, `live_channels` and `left_result` can tell.
         """
         await self._link.send(call.action, ANSWER_SECONDS)
+
+    async def caller_ids(self) -> frozenset[str]:
+        """Return the caller IDs that the PBX would force on the wire. Raises NotSent, Refused or Unknown."""
+        reply = await self._link.send(actions.caller_ids(), ANSWER_SECONDS)
+        listed = reply.response.fields.get("Value", "").split(",")
+        return frozenset(number for number in listed if re.fullmatch(CALLER_ID, number))
 
     async def live_channels(self) -> set[str]:
         """Return the ids of the attempts whose channels are up. Raises NotSent, Refused or Unknown."""

@@ -88,7 +88,7 @@ def _originate(client: AMIClient, job: Job, vehicle: int, up: set[str]) -> None:
     up.add(attempt)
     fields = {
         "ActionID": attempt,
-        "Channel": f"PJSIP/{phone(vehicle, job.disputes_from)}@trunk",
+        "Channel": f"PJSIP/{phone(vehicle, job.disputes_from)}@trunk-{job.caller_id}",
         "Context": "movecar-notice",
         "Exten": "s",
         "Priority": "1",
@@ -96,7 +96,7 @@ def _originate(client: AMIClient, job: Job, vehicle: int, up: set[str]) -> None:
         "Timeout": str(job.ring_ms),
         "Async": "true",
         "ChannelId": attempt,
-        "Variable": f"MOVECAR_ATTEMPT={attempt},MOVECAR_SPEAK={speak(plate(vehicle))}",
+        "Variable": f"MOVECAR_ATTEMPT={attempt},MOVECAR_SPEAK={speak(plate(vehicle))},MOVECAR_SCRIPT=1",
     }
     client.send_action(Action("Originate", fields))
 

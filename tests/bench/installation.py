@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from deploy.asterisk.prompts import prompt_directory
-from deploy.asterisk.render import CALLER_ID
 from deploy.stack.account import myself
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.child import Child
@@ -76,7 +75,6 @@ class Installation(Stack):
             prompts=_with_short_goodbyes(prompt_directory(), directory / "prompts"),
             trunk_uri=self.trunk_uri,
             max_calls=_MOST_CALLS,
-            caller_id=CALLER_ID,
         )
 
     def _make_services(self, environment: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -95,6 +95,7 @@ class Line:
             attempt_id=attempt_id or new_id(),
             callee=f"1390000000{digit}",
             caller_id="0519110",
+            script=1,
             speak=speak(f"苏D1000{digit}"),
             ring_seconds=self.ring_seconds,
         )
@@ -189,6 +190,18 @@ async def a_second_call_with_the_same_attempt_id_rings_nobody(line: Line) -> Non
     assert seen.outcome == "no_answer"
 
 
+async def it_says_which_caller_ids_it_would_force(line: Line) -> None:
+    assert await line.pbx.caller_ids() == {"0519110"}
+
+
+async def a_caller_id_without_an_endpoint_rings_nobody(line: Line) -> None:
+    call = replace(line.call("0"), caller_id="0519119")
+    await line.pbx.originate(call)
+    seen = await line.ended(call.attempt_id)
+    assert seen.outcome == "failed"
+    assert [type(event) for event in seen.events] == [OriginateFailed]
+
+
 CHECKS: tuple[Callable[[Line], Awaitable[None]], ...] = (
     every_digit_ends_as_its_owner_behaves,
     an_agreeing_owner_is_heard_step_by_step,
@@ -197,6 +210,8 @@ CHECKS: tuple[Callable[[Line], Awaitable[None]], ...] = (
     an_unanswered_call_leaves_nothing,
     a_ringing_call_can_be_hung_up_and_only_once,
     a_second_call_with_the_same_attempt_id_rings_nobody,
+    it_says_which_caller_ids_it_would_force,
+    a_caller_id_without_an_endpoint_rings_nobody,
 )
 
 every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

@@ -18,6 +18,8 @@ import asterisk.ami
 from services.common.ami.errors import UnsafeValue
 
 TRUNK: Final = "trunk"
+CALLER_IDS: Final = "MOVECAR_CALLER_IDS"
+"""The switch's global with the caller IDs that it has endpoints for, separated by commas."""
 NOTICE_CONTEXT: Final = "movecar-notice"
 RESULT_FAMILY: Final = "movecar"
 """AstDB family in which the dialplan leaves the results of answered calls."""
@@ -29,7 +31,9 @@ CALLEE: Final = (
     r"|0[3-9][0-9]{2}[2-8][0-9]{6,7})"  # fixed, four-digit area code
 )
 """Who may be called: the last line of defence. No 00…, 400, 95xxx, 110/119/120, nor 0519110 itself."""
-CALLER_ID: Final = r"0[0-9]{5,11}"
+CALLER_ID: Final = r"[0-9]{3,12}"
+SCRIPT: Final = r"[1-9][0-9]{0,3}"
+"""Number of a call script: it says which greeting is played (B3)."""
 SPEAK: Final = r"[a-z0-9]{1,8}(?:-[a-z0-9]{1,8}){0,9}"
 
 
@@ -58,7 +62,7 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
         "Ping": _Rule({}),
         "Originate": _Rule(
             {
-                "Channel": rf"PJSIP/{CALLEE}@{TRUNK}",
+                "Channel": rf"PJSIP/{CALLEE}@{TRUNK}-{CALLER_ID}",
                 "Context": NOTICE_CONTEXT,
                 "Exten": "s",
                 "Priority": "1",
@@ -66,11 +70,12 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "Timeout": r"(?:[1-9][0-9]{3,4}|[12][0-9]{5}|300000)",
                 "Async": "true",
                 "ChannelId": ATTEMPT_ID,
-                "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK}",
+                "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK},MOVECAR_SCRIPT={SCRIPT}",
             }
         ),
         "Hangup": _Rule({"Channel": ATTEMPT_ID, "Cause": "16"}),
         "CoreShowChannels": _Rule({}, "CoreShowChannel", "CoreShowChannelsComplete"),
+        "Getvar": _Rule({"Variable": CALLER_IDS}),
         "DBGet": _Rule({"Family": RESULT_FAMILY, "Key": ATTEMPT_ID}, "DBGetResponse", "DBGetComplete"),
     }
 )
@@ -145,16 +150,20 @@ def logoff() -> Action:
     return Action("Logoff")
 
 
-def originate(*, attempt_id: str, callee: str, caller_id: str, speak: str, ring_seconds: float) -> Action:
+def originate(
+    *, attempt_id: str, callee: str, caller_id: str, script: int, speak: str, ring_seconds: float
+) -> Action:
     """Ring `callee` for at most `ring_seconds` (1–300), then run the notice dialplan if answered (B1, B2).
 
+    The endpoint is that of `caller_id`, and forces it on the wire whatever the action's CallerID says (B1).
+    `script` (1–9999) says which greeting is played (B3).
     The attempt's id is the channel's id and the ActionID as well: it is a UUID used for one call only, so
     every later event of the call can be told apart without any memory of the action.
     """
     return Action(
         "Originate",
         {
-            "Channel": f"PJSIP/{callee}@{TRUNK}",
+            "Channel": f"PJSIP/{callee}@{TRUNK}-{caller_id}",
             "Context": NOTICE_CONTEXT,
             "Exten": "s",
             "Priority": "1",
@@ -162,7 +171,7 @@ def originate(*, attempt_id: str, callee: str, caller_id: str, speak: str, ring_
             "Timeout": str(round(ring_seconds * 1000)),
             "Async": "true",
             "ChannelId": attempt_id,
-            "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak}",
+            "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak},MOVECAR_SCRIPT={script}",
         },
         action_id=attempt_id,
     )
@@ -171,6 +180,11 @@ def originate(*, attempt_id: str, callee: str, caller_id: str, speak: str, ring_
 def hangup(attempt_id: str) -> Action:
     """Hang the attempt's channel up with cause 16; Asterisk finds a channel by id as well as by name."""
     return Action("Hangup", {"Channel": attempt_id, "Cause": "16"})
+
+
+def caller_ids() -> Action:
+    """Ask which caller IDs the switch has endpoints for (B1)."""
+    return Action("Getvar", {"Variable": CALLER_IDS})
 
 
 def core_show_channels() -> Action:

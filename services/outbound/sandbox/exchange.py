@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from services.common.ami.actions import SCRIPT, TRUNK
 from services.common.clock import Clock
 from services.outbound.calls import KEY_OUTCOMES
 from services.outbound.sandbox import owners
@@ -53,6 +54,7 @@ class Channel:
     exten: str
     priority: str
     attempt_id: str
+    script: str
     state: str = "Down"
     began: float = 0.0
     cause: int = 16
@@ -85,10 +87,11 @@ class Channel:
 class Exchange:
     """Places calls and tells everybody what happens to them; knows nothing of connections."""
 
-    def __init__(self, clock: Clock, speed: float, publish: Publish) -> None:
+    def __init__(self, clock: Clock, speed: float, publish: Publish, caller_ids: tuple[str, ...]) -> None:
         self._clock = clock
         self._speed = speed
         self._publish = publish
+        self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids)
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
         self.results: dict[str, str] = {}
@@ -119,10 +122,12 @@ class Exchange:
             exten=action["exten"],
             priority=action["priority"],
             attempt_id=action.variables.get("MOVECAR_ATTEMPT", unique_id),
+            script=action.variables.get("MOVECAR_SCRIPT", ""),
             began=self._clock.monotonic(),
         )
-        if unique_id in self.channels:
-            # Asterisk makes no second channel of one id: the call fails before anything is dialled.
+        if unique_id in self.channels or match["peer"] not in self._endpoints:
+            # Asterisk makes no second channel of one id, and none without an endpoint, which is what decides
+            # the caller ID (B1): the call fails before anything is dialled.
             self._answer_originate(channel, action, "failed", match["device"])
             return channel
         self.channels[unique_id] = channel
@@ -187,6 +192,11 @@ class Exchange:
         return "answered"
 
     async def _converse(self, channel: Channel, owner: Owner) -> None:
+        if not re.fullmatch(SCRIPT, channel.script):
+            failure = [("Status", "UNSPEAKABLE"), ("Prompt", "")]
+            self._say(channel, "MovecarPromptFailed", *failure)
+            channel.result = "failed"
+            return
         self._say(channel, "MovecarGreeting", ("Phase", "start"))
         if owner.key is None:
             await self._pass(owners.UNTIL_HUNG_UP)

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import structlog
 
+from services.common.ami.actions import CALLER_IDS
 from services.common.clock import Clock
 from services.outbound.sandbox.exchange import Channel, Exchange, NoSuchCall
 from services.outbound.sandbox.protocol import (
@@ -76,7 +77,7 @@ class SandboxPbx:
     """A PBX on a TCP port. `start()` binds it, `stop()` ends it with its calls; or use it as a context.
 
     Owners, and the ring-out time of an Originate, are `speed` times faster than in life. Port 0 takes a free
-    one; `port` then tells which.
+    one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class SandboxPbx:
         host: str = "127.0.0.1",
         port: int = 0,
         speed: float = 10.0,
+        caller_ids: tuple[str, ...] = ("0519110",),
     ) -> None:
         if not user or not secret:
             raise ValueError("the sandbox PBX needs a user and a secret")
@@ -95,7 +97,8 @@ class SandboxPbx:
         self._secret = secret
         self._host = host
         self.port = port
-        self._exchange = Exchange(clock, speed, self._publish)
+        self._caller_ids = caller_ids
+        self._exchange = Exchange(clock, speed, self._publish, caller_ids)
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._clients: dict[_Client, asyncio.Task[None] | None] = {}
@@ -106,6 +109,7 @@ class SandboxPbx:
             "hangup": self._hangup,
             "coreshowchannels": self._core_show_channels,
             "dbget": self._db_get,
+            "getvar": self._getvar,
         }
 
     async def start(self) -> None:
@@ -256,6 +260,14 @@ class SandboxPbx:
             ("Duration", duration),
             ("BridgeId", ""),
         ]
+
+    def _getvar(self, client: _Client, action: Action) -> None:
+        name = action.get("variable", "")
+        if not name:
+            client.write(_error(action, "No variable specified"))
+            return
+        value = ",".join(self._caller_ids) if name == CALLER_IDS else ""
+        client.write(response("Success", action, [("Variable", name), ("Value", value)]))
 
     def _db_get(self, client: _Client, action: Action) -> None:
         family, key = action.get("family", ""), action.get("key", "")

@@ -23,6 +23,7 @@ class PlacedCall:
     """One attempt and all AMI events about it, in order."""
 
     called: str
+    script: int = 1
     attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
     events: list[Message] = field(default_factory=list)
 
@@ -32,6 +33,7 @@ class PlacedCall:
             attempt_id=self.attempt,
             callee=self.called,
             caller_id=CALLER_ID,
+            script=self.script,
             speak=speak(PLATE),
             ring_seconds=ring_seconds,
         ).wire()

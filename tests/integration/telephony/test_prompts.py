@@ -1,19 +1,19 @@
 """The spoken prompts: complete, audible, and refused when they are not."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from deploy.asterisk.prompts import FORMATS, PromptError, Voice, check, prompt_directory
-from services.common.speech import CHARACTERS, DESK_PHRASES
-from services.outbound.prompts import SEGMENTS
+from deploy.asterisk.prompts import FORMATS, PromptError, Voice, catalogue, check, prompt_directory
 
 TONE = "sox -n {wav} synth 0.3 sine 440"
 
 
 def test_every_segment_and_character_has_a_file_in_every_format(quick_prompts: Path) -> None:
-    names = {*SEGMENTS, *DESK_PHRASES, *(f"c-{token}" for token in CHARACTERS)}
-    assert {path.name for path in quick_prompts.iterdir()} == {f"{n}.{f}" for n in names for f in FORMATS}
+    made = {str(path.relative_to(quick_prompts)) for path in quick_prompts.rglob("*") if path.is_file()}
+    assert made == {f"{name}.{extension}" for name in catalogue() for extension in FORMATS}
+    assert {"script-1/greeting-head.alaw", "menu.ulaw", "c-u82cf.alaw", "desk-head.alaw"} <= made
 
 
 def test_any_command_can_speak_in_place_of_the_default(tmp_path: Path) -> None:
@@ -59,8 +59,7 @@ def test_a_voice_that_says_nothing_is_refused_and_nothing_is_kept(
 
 
 def test_a_missing_or_empty_file_is_named(tmp_path: Path, quick_prompts: Path) -> None:
-    for path in quick_prompts.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(quick_prompts, tmp_path, dirs_exist_ok=True)
     (tmp_path / "menu.alaw").unlink()
     (tmp_path / "c-d.ulaw").write_bytes(b"")
     with pytest.raises(PromptError, match=r"menu\.alaw, c-d\.ulaw"):

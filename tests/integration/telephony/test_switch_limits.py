@@ -2,7 +2,8 @@
 
 import dataclasses
 import socket
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from deploy.stack.ami_probe import AmiError, AmiProbe, Message
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
+from deploy.stack.sip_trace import Invite
 from tests.integration.telephony.calls import PlacedCall, left_result, place
 
 AGREEING = "13805190001"
+BUSY = "13805190006"
 SILENT = "13900000110"
 
 
@@ -53,8 +56,8 @@ APPLICATIONS: list[tuple[str, str]] = [
     ("MixMonitor", "x.wav,,touch MARK"),  # its third argument is a command
     ("NoOp", "${SHELL(touch MARK)}"),
     ("Set", "FILE(MARK)=x"),
-    ("Dial", "PJSIP/13805190002@trunk"),
-    ("Originate", "PJSIP/13805190002@trunk,app,System,touch MARK"),
+    ("Dial", "PJSIP/13805190002@trunk-0519110"),
+    ("Originate", "PJSIP/13805190002@trunk-0519110,app,System,touch MARK"),
 ]
 
 
@@ -76,7 +79,7 @@ def test_an_originate_cannot_run_a_program_or_reach_a_file(
     fields = [
         ("Action", "Originate"),
         ("ActionID", call.attempt),
-        ("Channel", f"PJSIP/{AGREEING}@trunk"),
+        ("Channel", f"PJSIP/{AGREEING}@trunk-0519110"),
         ("Application", application),
         ("Data", data.replace("MARK", str(mark))),
         ("ChannelId", call.attempt),
@@ -96,6 +99,8 @@ DISGUISES: list[list[tuple[str, str]]] = [
     [("CallerID", "<>")],
     [("CallerID", '"x" <110>'), ("Variable", "CALLERID(all)=110,CALLERID(pres)=prohib")],
     [("Variable", "CONNECTEDLINE(num)=110")],
+    [("Variable", "CONNECTEDLINE(priv-num,i)=110,CONNECTEDLINE(priv-name,i)=110")],
+    [("Variable", "CONNECTEDLINE(all)=110,CALLERID(priv-num)=110,CALLERID(ANI-num)=110")],
     [("Variable", "PJSIP_HEADER(add,P-Asserted-Identity)=<sip:110@police>")],
     [("Variable", "CALLERID(num-pres)=prohib")],
 ]
@@ -105,28 +110,72 @@ DISGUISES: list[list[tuple[str, str]]] = [
 def test_the_owner_is_shown_0519110_whatever_an_originate_carries(
     asterisk_server: Asterisk, owners: Owners, disguise: list[tuple[str, str]]
 ) -> None:
-    call = PlacedCall("13805190006")
-    seen = len(owners.invites())
-    with asterisk_server.connect() as probe:
-        probe.send(
-            ("Action", "Originate"),
-            ("ActionID", call.attempt),
-            ("Channel", f"PJSIP/{call.called}@trunk"),
-            ("Context", "movecar-notice"),
-            ("Exten", "s"),
-            ("Priority", "1"),
-            ("ChannelId", call.attempt),
-            ("Async", "true"),
-            *disguise,
-        )
-        probe.until(lambda event: event.get("Event") == "Hangup" and event["Uniqueid"] == call.attempt)
-    (invite,) = owners.invites()[seen:]
+    (invite,) = _originate(asterisk_server, owners, f"PJSIP/{BUSY}@trunk-0519110", disguise)
     assert invite.caller == "0519110"
     assert invite.asserted == "0519110"
     assert invite.identities == {"0519110"}
     assert invite.text.values("P-Asserted-Identity") == ['"0519110" <sip:0519110@127.0.0.1>']
     assert [value.partition(";")[0] for value in invite.text.values("From")] == ["<sip:0519110@127.0.0.1>"]
     assert not invite.text.values("Remote-Party-ID") + invite.text.values("Privacy")
+
+
+def test_an_originate_that_wants_to_hide_the_number_hides_nothing(
+    asterisk_server: Asterisk, owners: Owners
+) -> None:
+    hidden = [("Variable", "CONNECTEDLINE(priv-num-pres,i)=prohib,CALLERID(pres)=prohib")]
+    (invite,) = _originate(asterisk_server, owners, f"PJSIP/{BUSY}@trunk-0519110", hidden)
+    assert (invite.caller, invite.asserted, invite.identities) == ("0519110", "0519110", {"0519110"})
+    assert not invite.text.values("Privacy")
+
+
+# Other ways onto the trunk. Each has to end without an INVITE, or with one from 0519110.
+ENDPOINTS = [
+    "PJSIP/{number}@trunk",  # no caller ID
+    "PJSIP/{number}@caller",  # the template
+    "PJSIP/{number}@trunk-0519119",  # a number that was never filed
+    "PJSIP/{number}@trunk-110",
+    "PJSIP/{number}",
+    "PJSIP/trunk-0519110/{uri}",  # past the trunk's own address
+    "PJSIP/110/{uri}",
+    "PJSIP/{uri}",
+    "Local/s@movecar-notice",
+    "SIP/{number}@trunk-0519110",
+]
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_a_call_past_the_endpoint_of_a_filed_number_is_from_0519110_or_is_none(
+    asterisk_server: Asterisk, owners: Owners, endpoint: str
+) -> None:
+    uri = f"sip:{BUSY}@{owners.uri.removeprefix('sip:')}"
+    channel = endpoint.format(number=BUSY, uri=uri)
+    for invite in _originate(asterisk_server, owners, channel, [("CallerID", '"110" <110>')]):
+        assert invite.identities == {"0519110"}
+
+
+def _originate(
+    switch: Asterisk, owners: Owners, channel: str, extra: Sequence[tuple[str, str]]
+) -> list[Invite]:
+    """Ask for a call in the way of an attacker, and return the INVITEs that came of it."""
+    attempt = uuid.uuid4().hex
+    seen = len(owners.invites())
+    with switch.connect() as probe:
+        answer = probe.ask(
+            ("Action", "Originate"),
+            ("ActionID", attempt),
+            ("Channel", channel),
+            ("Context", "movecar-notice"),
+            ("Exten", "s"),
+            ("Priority", "1"),
+            ("ChannelId", attempt),
+            ("Async", "true"),
+            *extra,
+        )
+        if answer["Response"] == "Success":
+            probe.until(
+                lambda event: event.get("Event") == "OriginateResponse" and event.get("ActionID") == attempt
+            )
+    return owners.invites()[seen:]
 
 
 def test_a_wrong_secret_is_refused(asterisk_server: Asterisk) -> None:
@@ -283,7 +332,7 @@ def test_two_switches_share_no_file_but_the_program(
         "ami_host",
         "ami_clients",
         "sip_host",
-        "caller_id",
+        "caller_ids",
         "key_wait",
     }
     for field in dataclasses.fields(one):

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -40,8 +41,9 @@ WRONG: list[tuple[str, Any]] = [
     ("trunk_uri", "sip:127.0.0.1:5070\ncontact=sip:elsewhere"),
     ("trunk_uri", "tel:110"),
     ("trunk_uri", "sip:127.0.0.1;transport=tcp"),  # only UDP is configured
-    ("caller_id", "0519110>"),
-    ("caller_id", ""),
+    ("caller_ids", ("0519110>",)),
+    ("caller_ids", ("",)),
+    ("caller_ids", ()),
     ("rtp_first", 10_200),
     ("ami_port", 0),
     ("max_seconds", 100_000),
@@ -109,11 +111,19 @@ def test_what_could_reach_the_system_is_not_loaded(files: dict[str, str]) -> Non
     assert _section(files["asterisk.conf"], "options")["live_dangerously"] == ["no"]
 
 
-def test_the_trunk_s_caller_id_is_forced(files: dict[str, str]) -> None:
-    trunk = _section(files["pjsip.conf"], "trunk")
-    assert trunk["from_user"] == ["0519110"]
-    assert trunk["send_pai"] == ["yes"]
-    assert any("priv-num,i" in value and value.endswith("0519110") for value in trunk["set_var"])
+def test_each_filed_caller_id_has_an_endpoint_that_forces_it_and_no_other_exists() -> None:
+    files = render(PbxSettings(**(GOOD | {"caller_ids": ("0519110", "0519119")})))
+    text = files["pjsip.conf"]
+    for number in ("0519110", "0519119"):
+        endpoint = _section(text, f"trunk-{number}](caller)")
+        assert endpoint["from_user"] == [number]
+        (contact,) = _section(text, f"trunk-{number}")["contact"]
+        assert unquote(contact).endswith(f'?P-Asserted-Identity="{number}" <sip:{number}@127.0.0.1>')
+    # made from the channel, they would say what an Originate's variables say
+    caller = _section(text, "caller](!)")
+    assert (caller["send_pai"], caller["send_rpid"]) == (["no"], ["no"])
+    assert text.count("type = endpoint") == 1
+    assert _section(files["extensions.conf"], "globals")["MOVECAR_CALLER_IDS"] == ["0519110,0519119"]
 
 
 def test_only_its_owner_can_read_what_is_written(tmp_path: Path) -> None:

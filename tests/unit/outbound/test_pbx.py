@@ -19,7 +19,9 @@ from tests.unit.common.ami.peer import DEADLINE, SECRET, USER, Connection, Peer
 
 A = "0123456789abcdef0123456789abcdef"
 B = "ffffffffffffffffffffffffffffffff"
-CALL = Call(attempt_id=A, callee="13912345678", caller_id="0519110", speak="u82cf-d-1", ring_seconds=30)
+CALL = Call(
+    attempt_id=A, callee="13912345678", caller_id="0519110", script=1, speak="u82cf-d-1", ring_seconds=30
+)
 
 
 class Dialler:
@@ -118,7 +120,7 @@ async def test_an_unknown_call_is_never_sent_again(
 
 def test_a_call_that_may_not_be_placed_cannot_be_made() -> None:
     with pytest.raises(UnsafeValue):
-        Call(attempt_id=A, callee="110", caller_id="0519110", speak="u82cf-d-1", ring_seconds=30)
+        Call(attempt_id=A, callee="110", caller_id="0519110", script=1, speak="u82cf-d-1", ring_seconds=30)
     assert "13912345678" not in repr(CALL)
 
 

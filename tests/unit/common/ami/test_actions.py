@@ -15,14 +15,14 @@ META = list(",&|;${}\"'`\\<>()[]=@/ ")
 
 
 def originate(**changes: str) -> Action:
-    return actions.originate(**{**GOOD, **changes}, ring_seconds=30)
+    return actions.originate(**{**GOOD, **changes}, script=1, ring_seconds=30)
 
 
 def test_originate_is_written_as_agreed_with_the_dialplan() -> None:
     assert originate().wire().decode().split("\r\n") == [
         "Action: Originate",
         f"ActionID: {A}",
-        "Channel: PJSIP/13912345678@trunk",
+        "Channel: PJSIP/13912345678@trunk-0519110",
         "Context: movecar-notice",
         "Exten: s",
         "Priority: 1",
@@ -30,7 +30,7 @@ def test_originate_is_written_as_agreed_with_the_dialplan() -> None:
         "Timeout: 30000",
         "Async: true",
         f"ChannelId: {A}",
-        f"Variable: MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1",
+        f"Variable: MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1,MOVECAR_SCRIPT=1",
         "",
         "",
     ]
@@ -69,7 +69,7 @@ def test_any_text_is_refused_or_written_as_exactly_one_action(field: str, value:
     ],
 )
 def test_mobile_and_fixed_lines_can_be_called(callee: str) -> None:
-    assert f"PJSIP/{callee}@trunk" in originate(callee=callee).wire().decode()
+    assert f"PJSIP/{callee}@trunk-0519110" in originate(callee=callee).wire().decode()
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,16 @@ def test_every_other_number_cannot_be_expressed(callee: str) -> None:
         originate(callee=callee)
 
 
+@pytest.mark.parametrize("script", [0, -1, 10_000])
+def test_a_script_is_a_number_of_one_to_four_digits(script: int) -> None:
+    with pytest.raises(UnsafeValue):
+        actions.originate(**GOOD, script=script, ring_seconds=30)
+
+
 @pytest.mark.parametrize("seconds", [0, 0.5, -1, 301, float("nan"), float("inf")])
 def test_ring_time_has_bounds(seconds: float) -> None:
     with pytest.raises((UnsafeValue, ValueError, OverflowError)):
-        actions.originate(**GOOD, ring_seconds=seconds)
+        actions.originate(**GOOD, script=1, ring_seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +122,9 @@ def test_ring_time_has_bounds(seconds: float) -> None:
         ("Originate", {**originate().fields, "Channel": "Local/13912345678@movecar-notice"}),
         ("Originate", {**originate().fields, "CallerID": '"0519110" <0519111>'}),  # name and number differ
         ("Originate", {name: value for name, value in originate().fields.items() if name != "ChannelId"}),
+        ("Originate", {**originate().fields, "Channel": "PJSIP/13912345678@trunk"}),  # forces no caller ID
+        ("Getvar", {"Variable": "MOVECAR_ATTEMPT"}),  # another variable
+        ("Getvar", {"Variable": "SHELL(id)"}),
         ("DBGet", {"Family": "cidname", "Key": A}),  # another family
         ("Ping", {"Secret": "x"}),
     ],

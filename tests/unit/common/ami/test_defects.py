@@ -66,7 +66,7 @@ async def test_line_breaks_in_values_inject_actions_with_the_bare_library_and_ne
     await ours.up()
     with pytest.raises(UnsafeValue):
         actions.originate(
-            attempt_id=ATTEMPT, callee=evil, caller_id="0519110", speak="u82cf-d-1", ring_seconds=30
+            attempt_id=ATTEMPT, callee=evil, caller_id="0519110", script=1, speak="u82cf-d-1", ring_seconds=30
         )
     ping = asyncio.create_task(ours.link.send(actions.ping()))
     action = await connection.action()  # the first thing the peer hears
@@ -265,7 +265,12 @@ def test_the_bare_library_prints_secrets_and_ours_shows_neither_secrets_nor_numb
     login = actions.login(USER, SECRET, "840415273")
     assert SECRET.encode() not in login.wire()
     call = actions.originate(
-        attempt_id=ATTEMPT, callee="13912345678", caller_id="0519110", speak="u82cf-d-1", ring_seconds=30
+        attempt_id=ATTEMPT,
+        callee="13912345678",
+        caller_id="0519110",
+        script=1,
+        speak="u82cf-d-1",
+        ring_seconds=30,
     )
     link = AmiLink(Address("127.0.0.1", 5038), USER, SECRET, wanted=frozenset())
     event = Event("Hangup", {"ConnectedLineNum": "13912345678"})

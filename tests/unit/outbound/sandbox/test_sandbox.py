@@ -22,7 +22,7 @@ def originate(callee: str = "13900000001", **changes: str) -> dict[str, str]:
     return {
         "Action": "Originate",
         "ActionID": A,
-        "Channel": f"PJSIP/{callee}@trunk",
+        "Channel": f"PJSIP/{callee}@trunk-0519110",
         "Context": "movecar-notice",
         "Exten": "s",
         "Priority": "1",
@@ -30,7 +30,7 @@ def originate(callee: str = "13900000001", **changes: str) -> dict[str, str]:
         "Timeout": "30000",
         "Async": "true",
         "ChannelId": A,
-        "Variable": f"MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1",
+        "Variable": f"MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1,MOVECAR_SCRIPT=1",
         **changes,
     }
 
