@@ -70,5 +70,5 @@ def test_a_call_cannot_even_be_made_with_anything_else(text: str) -> None:
 
 def placed(callee: str) -> str:
     """Return the bytes that ask Asterisk for a call to `callee`, as text."""
-    call = Call("a" * 32, callee, "0519110", "u82cf-d-1-0-0-0-1", 30)
+    call = Call("a" * 32, callee, "0519110", 1, "u82cf-d-1-0-0-0-1", 30)
     return call.action.wire().decode()
