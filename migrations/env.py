@@ -9,6 +9,7 @@ from services.movecar.cases import models as case_models
 from services.movecar.people import models as people_models
 from services.movecar.registry import models as registry_models
 from services.outbound import models as outbound_models
+from services.outbound.evidence import models as evidence_models
 
 # Importing a module of tables is what puts them into the metadata.
 TABLES = (
@@ -17,6 +18,7 @@ TABLES = (
     people_models,
     registry_models,
     outbound_models,
+    evidence_models,
     escalation_models,
 )
 

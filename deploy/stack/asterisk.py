@@ -64,7 +64,7 @@ class Asterisk:
 
     @property
     def call_records(self) -> Path:
-        """Asterisk's own records: uniqueid, start, answer, end, billed seconds, disposition."""
+        """Asterisk's own records; `services.outbound.evidence.line` reads a line."""
         return self.settings.log / "cdr-custom" / "movecar.csv"
 
     def recording(self, attempt: str) -> Path:

@@ -241,6 +241,7 @@ class Stack:
             "MOVECAR_AMI_USER": switch.ami_user,
             "MOVECAR_AMI_SECRET": switch.ami_secret,
             "MOVECAR_TRUNK_URI": self.trunk_uri,
+            "MOVECAR_CALL_RECORDS": str(self.asterisk.call_records),
         }
 
 

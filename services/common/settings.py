@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -25,6 +26,8 @@ from services.common.crypto import MIN_SECRET_BYTES
 
 PREFIX = "MOVECAR_"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DEFAULT_NODE = "pbx"
+"""Name of the switch where there is one only."""
 MIN_RETENTION_DAYS = 1096
 """Three years, one of them a leap year (B8)."""
 
@@ -47,6 +50,16 @@ def _hours(value: str) -> str:
 
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Waits = Annotated[list[Annotated[float, Field(ge=0, le=86_400)]], Field(max_length=10)]
+
+
+def _call_record_files(value: str) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for entry in filter(None, (part.strip() for part in value.split(","))):
+        named = re.fullmatch("(?:([a-z0-9-]{1,40})=)?(/.+)", entry)
+        if named is None or (named[1] or DEFAULT_NODE) in files:
+            raise ValueError("must be an absolute path, or NODE=PATH for each switch, separated by commas")
+        files[named[1] or DEFAULT_NODE] = Path(named[2])
+    return files
 
 
 class RedialRules(BaseModel):
@@ -95,6 +108,7 @@ class Settings(BaseSettings):
     desk_push_secret: SecretStr = SecretStr("")
     desk_phone: Annotated[str, Field(pattern=r"^[0-9]+(-[0-9]+)*$")] = "0519-81997327"
     smtp_url: SecretStr = SecretStr("")
+    call_records: str = ""
     redial: Annotated[RedialRules, NoDecode] = _REDIAL
     ring_time: Annotated[float, Field(ge=5, le=120)] = 30
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
@@ -122,6 +136,12 @@ class Settings(BaseSettings):
     def _url_has_scheme_and_host(cls, value: str) -> str:
         if value and not (urlsplit(value).scheme and (urlsplit(value).netloc or urlsplit(value).path)):
             raise ValueError("must be a URL with scheme and host")
+        return value
+
+    @field_validator("call_records")
+    @classmethod
+    def _call_records_are_files(cls, value: str) -> str:
+        _call_record_files(value)
         return value
 
     @field_validator("registry_url")
@@ -191,6 +211,13 @@ class Settings(BaseSettings):
     def hours(self) -> Hours | None:
         """The hours at which owners may be called; None for every hour."""
         return Hours.read(self.calling_hours)
+
+    @property
+    def call_record_files(self) -> dict[str, Path]:
+        """Name of a switch → the file that it writes its call records into (B4)."""
+        if not self.call_records and self.pbx == "sandbox":
+            return {DEFAULT_NODE: self.data_dir / "cdr-custom" / "movecar.csv"}
+        return _call_record_files(self.call_records)
 
     def root_secret(self) -> str:
         """Return the root of all keys; on the embedded default it is made once and kept in `data_dir`."""

@@ -7,6 +7,7 @@ from services.common.ami import Address, AmiLink
 from services.common.service import Kernel, Service
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
+from services.outbound.evidence.collector import Collector
 from services.outbound.pbx import Pbx
 from services.outbound.sandbox import SandboxPbx
 
@@ -21,6 +22,11 @@ def build(kernel: Kernel) -> Service:
     link = _SandboxLink(sandbox) if sandbox else _asterisk_link(kernel)
     engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, Pbx(link))
 
+    collectors = {
+        f"call-records-{node}": Collector(kernel.database, kernel.clock, node, path).run
+        for node, path in settings.call_record_files.items()
+    }
+
     async def start() -> None:
         if sandbox is not None:
             await sandbox.pbx.start()
@@ -33,7 +39,7 @@ def build(kernel: Kernel) -> Service:
     return Service(
         name=NAME,
         handlers=engine.handlers,
-        tasks=engine.tasks,
+        tasks={**engine.tasks, **collectors},
         checks={"pbx": engine.check},
         start=start,
         close=close,
@@ -48,7 +54,13 @@ class _Sandbox:
         self.user = user
         self.secret = secret
         self.pbx = SandboxPbx(
-            user, secret, kernel.clock, host=host, port=port, speed=kernel.settings.sandbox_speed
+            user,
+            secret,
+            kernel.clock,
+            host=host,
+            port=port,
+            speed=kernel.settings.sandbox_speed,
+            call_records=next(iter(kernel.settings.call_record_files.values())),
         )
 
 

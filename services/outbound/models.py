@@ -15,6 +15,7 @@ _OPEN = text("state <> 'ended'")
 _DIALED: dict[str, Any] = {
     f"{dialect}_where": text("dialed_at IS NOT NULL") for dialect in ("sqlite", "postgresql")
 }
+_UNCHECKED = text("state = 'ended' AND dialed_at IS NOT NULL AND reconciled_at IS NULL")
 
 
 class Contact(Base):
@@ -51,8 +52,9 @@ class Attempt(Base):
     over `trunk`, and `operator` then is the contact's. `version` grows with every change. An attempt that is
     `ended` with no outcome was cancelled while queued, and one with `withheld` was kept back by the guard:
     nobody was rung. `reason` says why where the outcome alone does not. `sip_status` is the final status of
-    the far end. `bridged_at`: when the owner was connected to a seat (B7). The outcome of an answered call is
-    set as soon as the owner's key decides it, before the call ends.
+    the far end. `bridged_at`: when the owner was connected to a seat (B7). `reconciled_at`: when it was first
+    compared with the switch's call records (B4). The outcome of an answered call is set as soon as the
+    owner's key decides it, before the call ends.
     """
 
     __tablename__ = "outbound_attempts"
@@ -73,6 +75,9 @@ class Attempt(Base):
         Index("ix_outbound_attempts_operator_dialed", "operator", "dialed_at", **_DIALED),
         Index("ix_outbound_attempts_trunk_dialed", "trunk", "dialed_at", **_DIALED),
         Index("ix_outbound_attempts_dialed", "dialed_at", **_DIALED),
+        Index(
+            "ix_outbound_attempts_unchecked", "ended_at", sqlite_where=_UNCHECKED, postgresql_where=_UNCHECKED
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -103,6 +108,7 @@ class Attempt(Base):
     trunk: Mapped[str | None] = mapped_column(String(40))
     operator: Mapped[str] = mapped_column(String(32), server_default="")
     bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    reconciled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class DeclinedNumber(Base):

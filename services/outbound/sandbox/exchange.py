@@ -5,11 +5,13 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from services.common.ami.actions import SCRIPT, TRUNK
 from services.common.clock import Clock
 from services.outbound.calls import KEY_OUTCOMES
+from services.outbound.evidence.line import CallRecord, Disposition
 from services.outbound.sandbox import owners
 from services.outbound.sandbox.owners import OWNERS, Owner
 from services.outbound.sandbox.protocol import Action, Fields
@@ -33,8 +35,13 @@ _CHANNEL: Final = re.compile(
 )
 _CALLER_ID: Final = re.compile(r'"?(?P<name>[^"<>]{0,80}?)"?\s*<(?P<number>[0-9]{0,20})>')
 
+_DISPOSITIONS: Final[dict[int, Disposition]] = {17: "BUSY"}
+"""Of a call that was not answered, by its cause: Asterisk has no word for the others."""
+
 Publish = Callable[[str, str, Fields], None]
 """Event name, event class, fields."""
+Keep = Callable[[CallRecord], None]
+"""Keeps the record of a channel that is gone."""
 
 
 class NoSuchCall(Exception):
@@ -55,6 +62,9 @@ class Channel:
     priority: str
     attempt_id: str
     script: str
+    serial: int
+    started: datetime
+    answered: datetime | None = None
     state: str = "Down"
     began: float = 0.0
     cause: int = 16
@@ -87,10 +97,13 @@ class Channel:
 class Exchange:
     """Places calls and tells everybody what happens to them; knows nothing of connections."""
 
-    def __init__(self, clock: Clock, speed: float, publish: Publish, caller_ids: tuple[str, ...]) -> None:
+    def __init__(
+        self, clock: Clock, speed: float, publish: Publish, keep: Keep, caller_ids: tuple[str, ...]
+    ) -> None:
         self._clock = clock
         self._speed = speed
         self._publish = publish
+        self._keep = keep
         self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids)
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
@@ -123,6 +136,8 @@ class Exchange:
             priority=action["priority"],
             attempt_id=action.variables.get("MOVECAR_ATTEMPT", unique_id),
             script=action.variables.get("MOVECAR_SCRIPT", ""),
+            serial=number,
+            started=self._clock.now(),
             began=self._clock.monotonic(),
         )
         if unique_id in self.channels or match["peer"] not in self._endpoints:
@@ -166,6 +181,7 @@ class Exchange:
             if channel.unique_id not in self.channels:
                 raise  # stopped; a hang-up only ends the conversation
         del self.channels[channel.unique_id]
+        self._keep(_record(channel, self._clock.now()))
         if channel.answered_at is not None:
             self._leave(channel, ended=True)
         if not channel.dialled.done():
@@ -188,7 +204,8 @@ class Exchange:
             channel.cause = 21
             return "failed"
         self._enter(channel, "Up")
-        channel.answered_at = int(self._clock.now().timestamp())
+        channel.answered = self._clock.now()
+        channel.answered_at = int(channel.answered.timestamp())
         return "answered"
 
     async def _converse(self, channel: Channel, owner: Owner) -> None:
@@ -244,6 +261,22 @@ class Exchange:
         ]
         action_id = [("ActionID", action["actionid"])] if action.get("actionid") else []
         self._publish("OriginateResponse", "call", [*action_id, *fields])
+
+
+def _record(channel: Channel, ended: datetime) -> CallRecord:
+    billed = (ended - channel.answered).total_seconds() if channel.answered else 0.0
+    return CallRecord(
+        unique_id=channel.unique_id,
+        linked_id=channel.unique_id,
+        channel=channel.name if channel.name.startswith("PJSIP/") else "other",
+        started_at=channel.started,
+        answered_at=channel.answered,
+        ended_at=ended,
+        duration=(ended - channel.started).total_seconds(),
+        billed=billed,
+        disposition="ANSWERED" if channel.answered else _DISPOSITIONS.get(channel.cause, "NO ANSWER"),
+        sequence=channel.serial,
+    )
 
 
 def _cause(cause: int) -> Fields:

@@ -7,12 +7,14 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Self
 
 import structlog
 
 from services.common.ami.actions import CALLER_IDS
 from services.common.clock import Clock
+from services.outbound.evidence.line import CallRecord, write_line
 from services.outbound.sandbox.exchange import Channel, Exchange, NoSuchCall
 from services.outbound.sandbox.protocol import (
     MAX_LINE,
@@ -77,7 +79,8 @@ class SandboxPbx:
     """A PBX on a TCP port. `start()` binds it, `stop()` ends it with its calls; or use it as a context.
 
     Owners, and the ring-out time of an Originate, are `speed` times faster than in life. Port 0 takes a free
-    one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk.
+    one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk. `call_records`
+    is the file that a line is written into for each channel.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class SandboxPbx:
         port: int = 0,
         speed: float = 10.0,
         caller_ids: tuple[str, ...] = ("0519110",),
+        call_records: Path | None = None,
     ) -> None:
         if not user or not secret:
             raise ValueError("the sandbox PBX needs a user and a secret")
@@ -98,7 +102,8 @@ class SandboxPbx:
         self._host = host
         self.port = port
         self._caller_ids = caller_ids
-        self._exchange = Exchange(clock, speed, self._publish, caller_ids)
+        self._call_records = call_records
+        self._exchange = Exchange(clock, speed, self._publish, self._keep, caller_ids)
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._clients: dict[_Client, asyncio.Task[None] | None] = {}
@@ -113,7 +118,9 @@ class SandboxPbx:
         }
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port cannot be had."""
+        """Listen. Raises OSError when the port, or the directory of the call records, cannot be had."""
+        if self._call_records is not None:
+            self._call_records.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._server = await asyncio.start_server(self._serve, self._host, self.port, limit=MAX_LINE)
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("sandbox_pbx_listening", host=self._host, port=self.port)
@@ -143,6 +150,11 @@ class SandboxPbx:
         for client in self._clients:
             if client.authenticated and client.hears(event_class):
                 client.write(message)
+
+    def _keep(self, record: CallRecord) -> None:
+        if self._call_records is not None:
+            with self._call_records.open("ab") as file:  # opened anew each time, as Asterisk does
+                file.write(write_line(record))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(reader, writer)
