@@ -8,6 +8,7 @@ from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
 from services.common.events import AttemptOutcome
 from services.outbound.calls import read_left
+from services.outbound.evidence.line import read_line
 from tests.integration.telephony.calls import PlacedCall, left_result, loudness, place
 
 # called number, outcome, key that the owner's phone sends, whether the call is answered
@@ -128,11 +129,17 @@ def test_answered_calls_are_recorded(
     assert peak > 5000, "the greeting is not in the recording"
 
 
-def test_asterisk_s_own_call_records_have_one_row_for_every_attempt(
+def test_asterisk_s_own_call_records_have_one_row_for_every_attempt_and_agree_with_it(
     asterisk_server: Asterisk, calls: Calls
 ) -> None:
-    rows = [line.split(",")[0].strip('"') for line in asterisk_server.call_records.read_text().splitlines()]
-    assert all(rows.count(call.attempt) == 1 for call in calls.values())
+    records = [read_line(line) for line in asterisk_server.call_records.read_bytes().splitlines()]
+    answered = {number for number, _, _, answered in OWNERS if answered}
+    for number, call in calls.items():
+        (record,) = [record for record in records if record.unique_id == call.attempt]
+        assert (record.attempt_id, record.linked_id) == (call.attempt, call.attempt)
+        assert record.endpoint.startswith("trunk")
+        assert (record.answered_at is not None) == (number in answered)
+        assert record.duration == pytest.approx((record.ended_at - record.started_at).total_seconds())
 
 
 def test_no_file_of_the_switch_names_an_owner_s_number(asterisk_server: Asterisk, calls: Calls) -> None:

@@ -94,6 +94,9 @@ def test_without_settings_it_is_the_embedded_demo() -> None:
         ({"INSTANCE": "A b"}, "MOVECAR_INSTANCE: "),
         ({"INSTANCE": "a\n"}, "MOVECAR_INSTANCE: "),
         ({"DEMO": "perhaps"}, "MOVECAR_DEMO: "),
+        ({"CALL_RECORDS": "log/movecar.csv"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),
+        ({"CALL_RECORDS": "/a,/b"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),  # which is which?
+        ({"CALL_RECORDS": "a=/a,a=/b"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),
         ({"REDIAL": "busy"}, "MOVECAR_REDIAL: "),  # not JSON
         ({"REDIAL": "[60]"}, "MOVECAR_REDIAL: "),  # not an object
         ({"REDIAL": '{"busy":60}'}, "MOVECAR_REDIAL: busy: "),
@@ -126,6 +129,23 @@ def test_a_wrong_value_stops_the_start_under_its_name(
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("environment", "files"),
+    [
+        ({}, {"pbx": Path("var/cdr-custom/movecar.csv")}),  # the sandbox's own
+        ({"CALL_RECORDS": "/log/movecar.csv"}, {"pbx": Path("/log/movecar.csv")}),
+        ({"CALL_RECORDS": "a=/a.csv, b=/b.csv"}, {"a": Path("/a.csv"), "b": Path("/b.csv")}),
+        ({"PBX": "asterisk", "AMI_PORT": "1", "AMI_USER": "u", "AMI_SECRET": "s"}, {}),  # not collected
+    ],
+)
+def test_call_records_are_collected_from_the_files_that_are_named(
+    environment: dict[str, str], files: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(f"MOVECAR_{name}", value)
+    assert load_settings().call_record_files == files
 
 
 def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
