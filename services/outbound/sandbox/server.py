@@ -79,8 +79,8 @@ class SandboxPbx:
     """A PBX on a TCP port. `start()` binds it, `stop()` ends it with its calls; or use it as a context.
 
     Owners, and the ring-out time of an Originate, are `speed` times faster than in life. Port 0 takes a free
-    one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk. `call_records`
-    is the file that a line is written into for each channel.
+    one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk.
+    `call_records` is the file that a line is written into for each channel.
     """
 
     def __init__(
