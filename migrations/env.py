@@ -5,11 +5,14 @@ from alembic import context
 from services.common import models as common_models
 from services.common.database import Base
 from services.escalation import models as escalation_models
+from services.movecar import audit
 from services.movecar.cases import models as case_models
 from services.movecar.people import models as people_models
+from services.movecar.recordings import models as recording_models
 from services.movecar.registry import models as registry_models
 from services.outbound import models as outbound_models
 from services.outbound.evidence import models as evidence_models
+from services.outbound.recordings import models as outbound_recording_models
 
 # Importing a module of tables is what puts them into the metadata.
 TABLES = (
@@ -19,6 +22,9 @@ TABLES = (
     registry_models,
     outbound_models,
     evidence_models,
+    outbound_recording_models,
+    recording_models,
+    audit,
     escalation_models,
 )
 

@@ -19,6 +19,7 @@ from services.common.settings import Settings
 from services.escalation.app import build as build_escalation
 from services.movecar.app import build as build_movecar
 from services.movecar.people.demo import ACCOUNTS, random_password
+from services.movecar.recordings.cli import recordings
 from services.movecar.registry.cli import load_registry
 from services.outbound.app import build as build_outbound
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 dead_letters = typer.Typer(help="查看并重放无法处理的事件。")
 app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(recordings, name="recordings")
 app.command("load-registry")(load_registry)
 
 

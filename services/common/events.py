@@ -141,6 +141,32 @@ class ContactConcluded(Event):
     """Of `withheld`: the guard's reason, a lowercase code."""
 
 
+class RecordingKept(Event):
+    """The recording of a call is stored, sealed and verified (B8). It is emitted once for an attempt."""
+
+    TYPE = "recording.kept.v1"
+    CONSUMERS = ("movecar",)
+
+    recording_id: str
+    attempt_id: str
+    operator: str
+    """Account id of the operator whose case it is."""
+    callee: str
+    """Blind index of the number that was called."""
+    started_at: datetime
+    ended_at: datetime
+    seconds: float
+    """Length of the sound."""
+    size: int
+    sha256: str
+    """Of the plain file, in hexadecimal."""
+    format: str
+    path: str
+    """Where it is below the directory of recordings."""
+    fault: str | None = None
+    """What is wrong with the sound, where something is: a lowercase code."""
+
+
 class CaseEscalated(Event):
     """The 110 desk must act. `details_sealed` is JSON sealed for `escalation:{escalation_id}`."""
 
@@ -262,6 +288,7 @@ ALL: dict[str, type[Event]] = {
         ContactWithdrawn,
         AttemptChanged,
         ContactConcluded,
+        RecordingKept,
         CaseEscalated,
         CaseWithdrawn,
         EscalationRaised,

@@ -96,6 +96,7 @@ class Settings(BaseSettings):
     ami_user: str = ""
     ami_secret: SecretStr = SecretStr("")
     ami_tls: bool = False
+    recording_spool: Path | None = None
     trunk_uri: Annotated[str, Field(pattern=r"^sips?:[A-Za-z0-9._@:\[\]-]+$")] = "sip:127.0.0.1:5070"
     registry_url: str = ""
     registry_token: SecretStr = SecretStr("")
@@ -193,6 +194,18 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL of the database."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.absolute() / 'movecar.sqlite3'}"
+
+    @property
+    def spool(self) -> Path | None:
+        """Where the PBX leaves its recordings; the sandbox has a place of its own. None: nobody looks."""
+        if self.recording_spool is None and self.pbx == "sandbox":
+            return self.data_dir / "sandbox-spool"
+        return self.recording_spool
+
+    @property
+    def recordings(self) -> Path:
+        """Where recordings are kept, sealed."""
+        return self.data_dir / "recordings"
 
     @property
     def is_demo(self) -> bool:

@@ -16,6 +16,7 @@ from services.movecar.people import api as people_api
 from services.movecar.people.demo import make_demo_accounts
 from services.movecar.people.passwords import Passwords
 from services.movecar.people.sessions import Sessions
+from services.movecar.recordings.api import RecordingApi
 from services.movecar.registry.choice import LocalSource, choose_registry
 
 NAME = "movecar"
@@ -52,6 +53,7 @@ def build(kernel: Kernel) -> Service:
         endpoints=[
             *people_api.endpoints(sessions, kernel.tokens),
             *CaseApi(kernel.database, rules).endpoints(),
+            *RecordingApi(kernel).endpoints(),
             stream.endpoint(),
         ],
         routes=console.routes(kernel.settings.is_demo),

@@ -16,6 +16,7 @@ from services.common.events import (
     EscalationDisposed,
     EscalationRaised,
     Event,
+    RecordingKept,
 )
 from services.movecar.cases.machine import (
     CONTACT_ATTENTION,
@@ -26,6 +27,7 @@ from services.movecar.cases.machine import (
 from services.movecar.cases.models import Case, CaseAttempt
 from services.movecar.cases.rows import find_case, lock_cases, write_history
 from services.movecar.cases.transitions import CaseRules, Move
+from services.movecar.recordings.catalogue import take_in
 
 _ATTEMPTS = cast(Table, CaseAttempt.__table__)
 _REPORTED = tuple(column.name for column in _ATTEMPTS.columns if column.name != "id")
@@ -96,6 +98,10 @@ class Reports:
                 )
             await self._rules.apply_all(session, moves, locked=True)
 
+    async def on_recordings_kept(self, session: AsyncSession, events: Sequence[RecordingKept]) -> None:
+        """Take recordings into the catalogue; each is told of once in effect."""
+        await take_in(session, events, self._rules.clock.now())
+
     async def on_escalations_raised(self, session: AsyncSession, events: Sequence[EscalationRaised]) -> None:
         """Show the operators the places in the desk's feed."""
         await session.execute(
@@ -165,6 +171,7 @@ class Reports:
         return {
             AttemptChanged: Together(self.on_attempts_changed),
             ContactConcluded: Together(self.on_contacts_concluded),
+            RecordingKept: Together(self.on_recordings_kept),
             EscalationRaised: Together(self.on_escalations_raised),
             EscalationAcknowledged: self.on_escalation_acknowledged,
             EscalationDisposed: self.on_escalation_disposed,

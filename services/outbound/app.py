@@ -2,14 +2,24 @@
 
 import secrets
 import ssl
+from pathlib import Path
+
+import structlog
 
 from services.common.ami import Address, AmiLink
 from services.common.service import Kernel, Service
+from services.common.vault import Vault
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
 from services.outbound.evidence.collector import Collector
 from services.outbound.pbx import Pbx
+from services.outbound.recordings.catalogue import Catalogue
+from services.outbound.recordings.collector import Collector as RecordingCollector
+from services.outbound.recordings.keeper import Keeper
+from services.outbound.recordings.spool import Spool
 from services.outbound.sandbox import SandboxPbx
+
+log = structlog.get_logger(__name__)
 
 NAME = "outbound"
 _LOOPBACK = "127.0.0.1"
@@ -26,6 +36,11 @@ def build(kernel: Kernel) -> Service:
         f"call-records-{node}": Collector(kernel.database, kernel.clock, node, path).run
         for node, path in settings.call_record_files.items()
     }
+
+    if settings.spool is not None:
+        collectors["recordings"] = _recordings(kernel, settings.spool).run
+    else:
+        log.warning("recordings_not_collected")
 
     async def start() -> None:
         if sandbox is not None:
@@ -46,6 +61,17 @@ def build(kernel: Kernel) -> Service:
     )
 
 
+def _recordings(kernel: Kernel, spool: Path) -> RecordingCollector:
+    vault = Vault(kernel.keys.derive("recordings"))
+    return RecordingCollector(
+        kernel.database,
+        kernel.clock,
+        Catalogue(kernel.keys),
+        Keeper(vault, kernel.settings.recordings),
+        Spool(spool),
+    )
+
+
 class _Sandbox:
     """The sandbox PBX and how to log in to it."""
 
@@ -61,6 +87,7 @@ class _Sandbox:
             port=port,
             speed=kernel.settings.sandbox_speed,
             call_records=next(iter(kernel.settings.call_record_files.values())),
+            spool=kernel.settings.spool,
         )
 
 

@@ -11,3 +11,7 @@ FAULTS = Counter("movecar_attempt_faults_total", "What should not happen to an a
 CALL_RECORDS = Counter(
     "movecar_call_records_total", "Lines of the switches' call records that were read", ["result"]
 )
+RECORDINGS = Counter("movecar_recordings_total", "Answered calls whose recording's fate is known", ["state"])
+RECORDINGS_WAITING = Gauge(
+    "movecar_recordings_waiting", "Recordings of ended calls that are still in the spool"
+)

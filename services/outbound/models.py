@@ -11,6 +11,7 @@ from services.common.events import CallMode
 
 _QUEUED = text("state = 'queued'")
 _UP = text("state IN ('dialing', 'ringing', 'answered')")
+_ANSWERED = text("answered_at IS NOT NULL AND ended_at IS NOT NULL")
 _OPEN = text("state <> 'ended'")
 _DIALED: dict[str, Any] = {
     f"{dialect}_where": text("dialed_at IS NOT NULL") for dialect in ("sqlite", "postgresql")
@@ -69,6 +70,13 @@ class Attempt(Base):
             "uq_outbound_attempts_open", "contact_id", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN
         ),
         Index("ix_outbound_attempts_queue", "due_at", sqlite_where=_QUEUED, postgresql_where=_QUEUED),
+        # For what has to be there of every answered call: recordings, call records.
+        Index(
+            "ix_outbound_attempts_answered",
+            "ended_at",
+            sqlite_where=_ANSWERED,
+            postgresql_where=_ANSWERED,
+        ),
         Index("ix_outbound_attempts_up", "dialed_at", sqlite_where=_UP, postgresql_where=_UP),
         # What the guard counts in: calls to a number, of an operator, over a trunk, and all of them.
         Index("ix_outbound_attempts_callee_dialed", "callee", "dialed_at"),

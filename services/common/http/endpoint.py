@@ -93,6 +93,8 @@ class Endpoint:
     problems: tuple[int, ...] = ()
     atomic: bool = False
     stream: bool = False
+    media: str = ""
+    """Media type of an answer that is no JSON document."""
 
 
 @dataclass(frozen=True)

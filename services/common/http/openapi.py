@@ -19,8 +19,10 @@ _TITLES = {
     409: "Not possible in the object's present state",
     413: "The body is too large",
     415: "The body is not application/json",
+    416: "The range lies outside the object",
     422: "A field is wrong; `errors` names it",
     423: "The account is locked",
+    500: "What is stored cannot be read",
     503: "Temporarily unavailable; try again",
 }
 _BODY_PROBLEMS = (400, 413, 415, 422)
@@ -105,6 +107,9 @@ def _answer(endpoint: Endpoint, schema: dict[str, Any] | None) -> dict[str, Any]
             "description": "A live stream of server-sent events",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
+    if endpoint.media:
+        content = {endpoint.media: {"schema": {"type": "string", "format": "binary"}}}
+        return {"description": "The object, or the range of it that was asked for", "content": content}
     if schema is None:
         return {"description": "Done"}
     return {"description": "Done", "content": {"application/json": {"schema": schema}}}

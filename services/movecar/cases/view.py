@@ -13,6 +13,7 @@ from services.common.phones import mask_phone
 from services.movecar.cases.machine import AttentionReason, EscalationStatus, Outcome, Status
 from services.movecar.cases.models import Case, CaseAttempt
 from services.movecar.cases.transitions import CaseRules
+from services.movecar.recordings.models import Recording
 
 _SEES_REQUESTER: frozenset[Role] = frozenset({"operator", "supervisor", "desk"})
 
@@ -84,13 +85,14 @@ async def show(session: AsyncSession, rules: CaseRules, cases: Sequence[Case], r
     """Return cases as a role may see them, in the order given."""
     attempts: dict[str, list[AttemptView]] = {case.id: [] for case in cases}
     if cases:
-        rows = await session.scalars(
-            select(CaseAttempt)
+        rows = await session.execute(
+            select(CaseAttempt, Recording.id)
+            .outerjoin(Recording, Recording.attempt_id == CaseAttempt.id)
             .where(CaseAttempt.case_id.in_(attempts))
             .order_by(CaseAttempt.queued_at, CaseAttempt.id)
         )
-        for row in rows:
-            attempts[row.case_id].append(_attempt(row))
+        for row, recording_id in rows:
+            attempts[row.case_id].append(_attempt(row, recording_id))
     return [_show(rules, case, attempts[case.id], role) for case in cases]
 
 
@@ -99,7 +101,7 @@ def show_new(rules: CaseRules, case: Case, role: Role) -> CaseView:
     return _show(rules, case, [], role)
 
 
-def _attempt(row: CaseAttempt) -> AttemptView:
+def _attempt(row: CaseAttempt, recording_id: str | None) -> AttemptView:
     return AttemptView.model_construct(
         id=row.id,
         number=row.number,
@@ -112,7 +114,7 @@ def _attempt(row: CaseAttempt) -> AttemptView:
         ended_at=row.ended_at,
         reason=row.reason,
         bridged_at=row.bridged_at,
-        recording_id=None,
+        recording_id=recording_id,
     )
 
 

@@ -15,6 +15,7 @@ from services.outbound.evidence.line import CallRecord, Disposition
 from services.outbound.sandbox import owners
 from services.outbound.sandbox.owners import OWNERS, Owner
 from services.outbound.sandbox.protocol import Action, Fields
+from services.outbound.sandbox.recorder import Recorder
 
 MAX_CALLS: Final = 1000
 MAX_RESULTS: Final = 10_000
@@ -98,13 +99,20 @@ class Exchange:
     """Places calls and tells everybody what happens to them; knows nothing of connections."""
 
     def __init__(
-        self, clock: Clock, speed: float, publish: Publish, keep: Keep, caller_ids: tuple[str, ...]
+        self,
+        clock: Clock,
+        speed: float,
+        publish: Publish,
+        keep: Keep,
+        caller_ids: tuple[str, ...],
+        recorder: Recorder | None = None,
     ) -> None:
         self._clock = clock
         self._speed = speed
         self._publish = publish
         self._keep = keep
         self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids)
+        self._recorder = recorder
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
         self.results: dict[str, str] = {}
@@ -182,8 +190,11 @@ class Exchange:
                 raise  # stopped; a hang-up only ends the conversation
         del self.channels[channel.unique_id]
         self._keep(_record(channel, self._clock.now()))
-        if channel.answered_at is not None:
+        if channel.answered is not None:
             self._leave(channel, ended=True)
+            if self._recorder is not None:
+                length = self._clock.now() - channel.answered
+                self._recorder.write(channel.attempt_id, length.total_seconds())
         if not channel.dialled.done():
             self._answer_originate(channel, action, fate, action["channel"])
         self._tell("Hangup", channel, _cause(channel.cause))

@@ -27,6 +27,7 @@ from services.outbound.sandbox.protocol import (
     read_action,
     response,
 )
+from services.outbound.sandbox.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +95,7 @@ class SandboxPbx:
         speed: float = 10.0,
         caller_ids: tuple[str, ...] = ("0519110",),
         call_records: Path | None = None,
+        spool: Path | None = None,
     ) -> None:
         if not user or not secret:
             raise ValueError("the sandbox PBX needs a user and a secret")
@@ -103,7 +105,8 @@ class SandboxPbx:
         self.port = port
         self._caller_ids = caller_ids
         self._call_records = call_records
-        self._exchange = Exchange(clock, speed, self._publish, self._keep, caller_ids)
+        self._recorder = Recorder(spool) if spool else None
+        self._exchange = Exchange(clock, speed, self._publish, self._keep, caller_ids, self._recorder)
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._clients: dict[_Client, asyncio.Task[None] | None] = {}
@@ -118,9 +121,11 @@ class SandboxPbx:
         }
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port, or the directory of the call records, cannot be had."""
+        """Listen. Raises OSError when the port, or the directories of what it leaves, cannot be had."""
         if self._call_records is not None:
             self._call_records.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._recorder is not None:
+            self._recorder.prepare()
         self._server = await asyncio.start_server(self._serve, self._host, self.port, limit=MAX_LINE)
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("sandbox_pbx_listening", host=self._host, port=self.port)

@@ -1,0 +1,1 @@
+"""The catalogue of recordings: search, playback, verification (B8)."""
