@@ -13,15 +13,19 @@ from pathlib import Path
 
 CALLER_ID = "0519110"
 """The number that calls go out from (B1)."""
+DESK_NUMBER = "051981997327"
+"""The 110 desk's line, as dialled (C3)."""
+DESK_CALLER_ID = "114"
+"""The number that the desk is called from: never the owners' one (B1)."""
 
 TRUNK = "trunk"
 _CALLER = """\
-[{trunk}-{caller_id}]
+[{name}]
 type = aor
 contact = {uri}?P-Asserted-Identity=%22{caller_id}%22%20%3Csip:{caller_id}%40{domain}%3E
 
-[{trunk}-{caller_id}](caller)
-aors = {trunk}-{caller_id}
+[{name}](caller)
+aors = {name}
 from_user = {caller_id}
 set_var = CONNECTEDLINE(priv-num,i)={caller_id}
 set_var = CONNECTEDLINE(priv-num-pres,i)=allowed
@@ -39,6 +43,8 @@ _ALPHABETS = {
     "ami_user": r"[a-z][a-z0-9-]{0,30}",
     "ami_secret": r"[A-Za-z0-9]{24,128}",  # nosec B105 - a pattern
     "trunk_uri": r"sip:[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(;transport=udp)?",
+    "desk_number": r"[0-9]{3,15}",
+    "desk_caller_id": r"[0-9]{3,12}",
 }
 _BOUNDS = {
     "sip_port": (1, 65_535),
@@ -80,6 +86,8 @@ class PbxSettings:
     ami_clients: tuple[str, ...] = ("127.0.0.1/32",)
     sip_host: str = "127.0.0.1"
     caller_ids: tuple[str, ...] = (CALLER_ID,)
+    desk_number: str = DESK_NUMBER
+    desk_caller_id: str = DESK_CALLER_ID
     max_calls: int = 60
     max_seconds: int = 120
     key_wait: int = 6
@@ -92,6 +100,8 @@ class PbxSettings:
         for name, (least, most) in _BOUNDS.items():
             if not least <= getattr(self, name) <= most:
                 raise PbxSettingError(f"{name} must be between {least} and {most}")
+        if self.desk_caller_id in self.caller_ids:
+            raise PbxSettingError("desk_caller_id must not be the number that owners are called from (B1)")
         if self.rtp_first >= self.rtp_last:
             raise PbxSettingError("rtp_first must be below rtp_last")
         for name in ("ami_host", "sip_host"):
@@ -145,9 +155,14 @@ def render(settings: PbxSettings) -> dict[str, str]:
     values["caller_ids"] = ",".join(settings.caller_ids)
     domain = f"[{settings.sip_host}]" if ":" in settings.sip_host else settings.sip_host
     values["sip_domain"] = domain
+    uri = settings.trunk_uri.partition(";")[0]
     values["callers"] = "\n".join(
-        _CALLER.format(trunk=TRUNK, caller_id=number, uri=settings.trunk_uri.partition(";")[0], domain=domain)
+        _CALLER.format(name=f"{TRUNK}-{number}", caller_id=number, uri=uri, domain=domain)
         for number in dict.fromkeys(settings.caller_ids)
+    )
+    desk_uri = uri.replace("sip:", f"sip:{settings.desk_number}@", 1)
+    values["desk"] = _CALLER.format(
+        name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain
     )
     unused = {f"{name}.conf": "" for name in _UNUSED}
     return unused | {

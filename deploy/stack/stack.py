@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Self, TypeVar
 
 from deploy.asterisk.prompts import Voice, prompt_directory
+from deploy.asterisk.render import DESK_CALLER_ID, DESK_NUMBER
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.child import PartFailedError
 from deploy.stack.owners import Owners
@@ -207,6 +208,8 @@ class Stack:
             key_wait=plan.key_wait,
             # a net under the services' own limit (30 unless given), far enough away never to act first
             max_calls=2 * int(self._given().get("MOVECAR_MAX_CONCURRENT_CALLS") or 30),
+            desk_number=self._given().get("MOVECAR_DESK_PHONE", DESK_NUMBER).replace("-", ""),
+            desk_caller_id=self._given().get("MOVECAR_DESK_CALLER_ID", DESK_CALLER_ID),
         )
 
     def _make_services(self, environment: Mapping[str, str]) -> None:

@@ -197,6 +197,26 @@ class EscalationRaised(Event):
     seq: int
 
 
+class CaseDetailsChanged(Event):
+    """What the desk knows of an escalated case has changed; `details_sealed` is as in `CaseEscalated`."""
+
+    TYPE = "case.details_changed.v1"
+    CONSUMERS = ("escalation",)
+
+    escalation_id: str
+    details_sealed: str
+
+
+class EscalationReminded(Event):
+    """Nobody acknowledged, or nobody disposed, in time: `step` is what was done about it (C3)."""
+
+    TYPE = "escalation.reminded.v1"
+    CONSUMERS = ("movecar",)
+
+    escalation_id: str
+    step: Literal["remind", "call", "supervisor", "raise_again"]
+
+
 class EscalationAcknowledged(Event):
     """A person at the desk has taken the escalation over."""
 
@@ -291,7 +311,9 @@ ALL: dict[str, type[Event]] = {
         RecordingKept,
         CaseEscalated,
         CaseWithdrawn,
+        CaseDetailsChanged,
         EscalationRaised,
+        EscalationReminded,
         EscalationAcknowledged,
         EscalationDisposed,
         CaseChanged,

@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     fault_after: Annotated[float, Field(ge=1, le=600)] = 15
     ack_remind: Annotated[float, Field(ge=1, le=3600)] = 60
     ack_call: Annotated[float, Field(ge=1, le=3600)] = 180
+    ack_again: Annotated[float, Field(ge=10, le=3600)] = 120
+    dispose_within: Annotated[float, Field(ge=1, le=7 * 86_400)] = 7200
+    desk_caller_id: Annotated[str, Field(pattern=r"^[0-9]{3,12}$")] = "114"
     retention_days: Annotated[int, Field(ge=MIN_RETENTION_DAYS)] = MIN_RETENTION_DAYS
     log_format: Literal["json", "console"] = "json"
 

@@ -1,14 +1,23 @@
 """Composition root of the escalation service: wires it and starts nothing."""
 
+import ssl
+
+from services.common.ami import Address, AmiLink
 from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
 from services.common.tail import Tail
 from services.escalation.api import EscalationApi
+from services.escalation.chain.api import ChainApi
+from services.escalation.chain.auditor import Auditor
+from services.escalation.chain.steps import Chain
+from services.escalation.desk_calls.line import EVENT_NAMES, DeskLine
+from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.desk_http import DeskHttp
 from services.escalation.escalations import Escalations
 from services.escalation.feed import Feed
 from services.escalation.handlers import Handlers
 from services.escalation.push import Pusher
+from services.escalation.readers import ReaderApi
 from services.escalation.sessions import EndedSessions
 
 
@@ -18,10 +27,23 @@ def build(kernel: Kernel) -> Service:
     feed = Feed(database, kernel.keys, pushing=bool(settings.desk_push_url))
     tail = Tail(feed.read, feed.last, clock)
     feed.on_append(tail.wake)
-    escalations = Escalations(feed, kernel.keys, clock)
+    escalations = Escalations(feed, kernel.keys, clock, settings)
+    line = _desk_line(kernel)
+    calls = DeskCalls(database, escalations, line, kernel.keys, clock, settings.instance)
+    chain = Chain(database, escalations, calls, clock)
+    auditor = Auditor(database, escalations, clock)
+    feed.on_append(chain.wake)
     sessions = EndedSessions(database, kernel.tokens, clock)
     api = EscalationApi(database, escalations, tail, LiveStream("feed", tail, kernel.tokens), kernel.tokens)
-    tasks = {"feed": tail.run, "sessions": sessions.refresh}
+    tasks = {
+        "feed": tail.run,
+        "sessions": sessions.refresh,
+        "chain": chain.run,
+        "chain-auditor": auditor.run,
+        "desk-calls": calls.run,
+    }
+    if line is not None:
+        tasks["desk-line"] = line.run
     if settings.desk_push_url:
         desk = DeskHttp(settings.desk_push_url, settings.desk_push_secret.get_secret_value(), clock)
         pusher = Pusher(database, feed, desk, clock, settings.instance)
@@ -29,9 +51,27 @@ def build(kernel: Kernel) -> Service:
         tasks["push"] = pusher.run
     return Service(
         name="escalation",
-        endpoints=api.endpoints,
+        endpoints=[
+            *api.endpoints,
+            *ReaderApi(database, feed, escalations, clock).endpoints,
+            *ChainApi(database).endpoints,
+        ],
         handlers=Handlers(escalations, sessions).table,
         tasks=tasks,
+        checks={"chain": auditor.check},
         start=sessions.start,
         drain=tail.close,
     )
+
+
+def _desk_line(kernel: Kernel) -> DeskLine | None:
+    """The desk's line; None where no PBX was named."""
+    settings = kernel.settings
+    secret = settings.ami_secret.get_secret_value()
+    if not (settings.ami_port and settings.ami_user and secret):
+        return None
+    tls = ssl.create_default_context() if settings.ami_tls else None
+    link = AmiLink(
+        Address(settings.ami_host, settings.ami_port, tls), settings.ami_user, secret, wanted=EVENT_NAMES
+    )
+    return DeskLine(link, kernel.clock, settings.desk_caller_id)

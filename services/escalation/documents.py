@@ -10,6 +10,7 @@ from services.common.events import EscalationReason
 from services.common.http.endpoint import Body
 from services.common.http.times import Moment, rfc3339
 from services.common.text import Line, Note, Token
+from services.escalation.chain.policy import Priority, Step
 from services.escalation.machine import Status
 
 MAX_SEALED_DETAILS = 64 * 1024
@@ -44,6 +45,7 @@ class CallAttempt(BaseModel):
     outcome: Token | None = None
     dialed_at: _GivenMoment | None = None
     ended_at: _GivenMoment | None = None
+    recording_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
 
 
 class Details(BaseModel):
@@ -54,6 +56,7 @@ class Details(BaseModel):
     case_number: Annotated[str, Field(max_length=40)] | None = None
     plate: Annotated[str, Field(max_length=20)] | None = None
     plate_color: Annotated[str, Field(max_length=20)] | None = None
+    plate_kind: Annotated[str, Field(max_length=20)] | None = None
     location: Annotated[str, Field(max_length=1000)] | None = None
     situation: Annotated[str, Field(max_length=2000)] | None = None
     note: Annotated[str, Field(max_length=4000)] | None = None
@@ -76,6 +79,7 @@ class EscalationFacts(Details):
 
     case_id: str
     reason: EscalationReason
+    priority: Priority
     status: Status
     escalated_at: Moment = Field(description="When the case was escalated")
     raised_at: Moment = Field(description="When it got its place in the feed")
@@ -88,10 +92,20 @@ class EscalationFacts(Details):
     withdrawn_at: Moment | None = None
 
 
+class Reminder(BaseModel):
+    """Why an escalation comes up again: the step that was taken, and how many were (C3)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: Step
+    times: int
+
+
 class EscalationData(EscalationFacts):
     """`data` of an `escalation.*` feed item: the escalation as it stood then."""
 
     escalation_id: str
+    reminder: Reminder | None = Field(default=None, description="Of `escalation.reminded` only")
 
 
 class EscalationAnswer(EscalationFacts):
@@ -109,7 +123,7 @@ class EscalationPage(BaseModel):
 
 
 class FeedItemDocument(BaseModel):
-    """One feed item: `escalation.raised`, `.acknowledged`, `.disposed` or `.withdrawn`."""
+    """One feed item; `type` is `escalation.raised`, `.updated`, `.reminded`, `.acknowledged` and so on."""
 
     seq: int
     type: str
@@ -159,6 +173,7 @@ def facts(keys: Keys, row: Any) -> dict[str, Any]:
         **dict(open_details(keys, row.id, row.details_sealed)),
         "case_id": row.case_id,
         "reason": row.reason,
+        "priority": row.priority,
         "status": row.status,
         "escalated_at": row.escalated_at,
         "raised_at": row.raised_at,

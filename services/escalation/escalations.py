@@ -1,4 +1,4 @@
-"""The rules of an escalation: raised by a case, acknowledged and disposed by the desk, withdrawn (C1, C2).
+"""The rules of an escalation: raised by a case, acknowledged and disposed by the desk, withdrawn (C1–C3).
 
 Each change is one guarded update, one feed item and one event, in the caller's transaction.
 """
@@ -14,13 +14,23 @@ from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.events import (
+    CaseDetailsChanged,
     CaseEscalated,
     EscalationAcknowledged,
     EscalationDisposed,
     EscalationRaised,
 )
+from services.common.settings import Settings
 from services.escalation import machine
-from services.escalation.documents import EscalationAnswer, EscalationData, facts, open_details
+from services.escalation.chain.policy import (
+    Policy,
+    Step,
+    disposition_due,
+    policy_for,
+    priority_of,
+    waiting_due,
+)
+from services.escalation.documents import EscalationAnswer, EscalationData, Reminder, facts, open_details
 from services.escalation.feed import Feed, ItemType
 from services.escalation.machine import Status, Trigger
 from services.escalation.models import Escalation
@@ -35,7 +45,8 @@ class UnknownEscalation(LookupError):
 class Escalations:
     """Applies the rules; every method writes in the transaction it is given and commits nothing."""
 
-    def __init__(self, feed: Feed, keys: Keys, clock: Clock) -> None:
+    def __init__(self, feed: Feed, keys: Keys, clock: Clock, settings: Settings) -> None:
+        self._settings = settings
         self._feed = feed
         self._keys = keys
         self._clock = clock
@@ -50,6 +61,7 @@ class Escalations:
             return  # events come at least once
         open_details(self._keys, event.escalation_id, event.details_sealed)
         now = self._clock.now()
+        policy = policy_for(event.reason, self._settings)
         row = Escalation(
             id=event.escalation_id,
             case_id=event.case_id,
@@ -58,6 +70,11 @@ class Escalations:
             details_sealed=event.details_sealed,
             escalated_at=event.occurred_at,
             raised_at=now,
+            priority=priority_of(event.reason),
+            policy=policy.model_dump(),
+            waits_from=now,
+            steps_taken=0,
+            next_step_at=waiting_due(policy, 0, now),
         )
         row.seq = await self._append(session, "escalation.raised", row, now)
         session.add(row)
@@ -68,6 +85,39 @@ class Escalations:
         )
         log.info("escalation_raised", escalation=row.id, reason=row.reason, seq=row.seq)
 
+    async def update(self, session: AsyncSession, event: CaseDetailsChanged) -> None:
+        """Tell the desk what has become known of the case since; nothing once it is dealt with.
+
+        Raises UnknownEscalation, and what `open_details` raises.
+        """
+        row = await self.load(session, event.escalation_id)
+        if row.status not in machine.OPEN:
+            return
+        open_details(self._keys, event.escalation_id, event.details_sealed)
+        row.details_sealed = event.details_sealed
+        await session.flush()
+        await self._append(session, "escalation.updated", row, self._clock.now())
+
+    async def remind(self, session: AsyncSession, row: Escalation, step: Step, times: int) -> None:
+        """Put an escalation that waits before the desk again; `times` counts the steps taken (C3)."""
+        await self._append(
+            session, "escalation.reminded", row, self._clock.now(), Reminder(step=step, times=times)
+        )
+
+    async def raise_again(self, session: AsyncSession, row: Escalation, policy: Policy) -> None:
+        """Let an acknowledged escalation wait for somebody anew: it was not disposed of in time (C3)."""
+        now = self._clock.now()
+        row = await self._move(
+            session,
+            row,
+            "raise_again",
+            machine.follow(_status(row), "raise_again"),
+            waits_from=now,
+            steps_taken=0,
+            next_step_at=waiting_due(policy, 0, now),
+        )
+        await self.remind(session, row, "raise_again", 0)
+
     async def acknowledge(
         self, session: AsyncSession, escalation_id: str, by: str, officer: str | None
     ) -> EscalationAnswer:
@@ -75,7 +125,7 @@ class Escalations:
 
         Raises UnknownEscalation, or IllegalTransition once it is disposed or withdrawn.
         """
-        row = await self._load(session, escalation_id)
+        row = await self.load(session, escalation_id)
         status = machine.follow(_status(row), "acknowledge")
         if status == row.status:
             return self.answer(row)
@@ -89,6 +139,7 @@ class Escalations:
             acknowledged_at=now,
             acknowledged_by=by,
             officer_sealed=sealed,
+            next_step_at=disposition_due(self._policy(row), now),
         )
         await self._append(session, "escalation.acknowledged", row, now)
         await emit(
@@ -103,7 +154,7 @@ class Escalations:
 
         Raises UnknownEscalation, or IllegalTransition when it is withdrawn or was given another code.
         """
-        row = await self._load(session, escalation_id)
+        row = await self.load(session, escalation_id)
         status = machine.dispose(_status(row), row.disposition_code, code)
         if status == row.status:
             return self.answer(row)
@@ -117,6 +168,7 @@ class Escalations:
             disposed_by=by,
             disposition_code=code,
             disposition_note_sealed=self._keys.seal(note, f"escalation:{row.id}:disposition_note"),
+            next_step_at=None,
         )
         await self._append(session, "escalation.disposed", row, now)
         await emit(
@@ -127,19 +179,40 @@ class Escalations:
 
     async def withdraw(self, session: AsyncSession, escalation_id: str) -> None:
         """Tell the desk that it need not act any more. Raises UnknownEscalation."""
-        row = await self._load(session, escalation_id)
+        row = await self.load(session, escalation_id)
         status = machine.follow(_status(row), "withdraw")
         if status == row.status:
             return
         now = self._clock.now()
-        row = await self._move(session, row, "withdraw", status, withdrawn_at=now)
+        row = await self._move(session, row, "withdraw", status, withdrawn_at=now, next_step_at=None)
         await self._append(session, "escalation.withdrawn", row, now)
 
     def answer(self, row: Escalation) -> EscalationAnswer:
         """Return an escalation as the API shows it."""
         return EscalationAnswer(**facts(self._keys, row), id=row.id, seq=row.seq)
 
-    async def _load(self, session: AsyncSession, escalation_id: str) -> Escalation:
+    def _policy(self, row: Escalation) -> Policy:
+        if row.policy is None:  # raised by a version that had none
+            return policy_for(row.reason, self._settings)  # type: ignore[arg-type]
+        return Policy.model_validate(row.policy)
+
+    async def adopt(self, session: AsyncSession, escalation_id: str) -> bool:
+        """Give an open escalation of an earlier version its policy; tell whether it had none (C3)."""
+        row = await self.load(session, escalation_id)
+        if row.status not in machine.OPEN or (row.policy is not None and row.next_step_at is not None):
+            return False
+        now, policy = self._clock.now(), self._policy(row)
+        row.policy, row.priority = policy.model_dump(), priority_of(row.reason)  # type: ignore[arg-type]
+        row.waits_from, row.steps_taken = now, 0
+        if row.status == "acknowledged":
+            row.next_step_at = disposition_due(policy, row.acknowledged_at or now)
+        else:
+            row.next_step_at = waiting_due(policy, 0, now)
+        await session.flush()
+        return True
+
+    async def load(self, session: AsyncSession, escalation_id: str) -> Escalation:
+        """Return an escalation under the feed's lock. Raises UnknownEscalation."""
         await self._feed.lock(session)
         row = await session.get(Escalation, escalation_id, populate_existing=True)
         if row is None:
@@ -159,8 +232,15 @@ class Escalations:
         log.info("escalation_moved", escalation=row.id, trigger=trigger, to=status)
         return moved.scalar_one()  # the feed's lock is held: nobody else can have moved it
 
-    async def _append(self, session: AsyncSession, kind: ItemType, row: Escalation, now: datetime) -> int:
-        data = EscalationData(**facts(self._keys, row), escalation_id=row.id)
+    async def _append(
+        self,
+        session: AsyncSession,
+        kind: ItemType,
+        row: Escalation,
+        now: datetime,
+        reminder: Reminder | None = None,
+    ) -> int:
+        data = EscalationData(**facts(self._keys, row), escalation_id=row.id, reminder=reminder)
         return await self._feed.append(session, kind, row.id, data, now)
 
 

@@ -26,7 +26,12 @@ from services.escalation.models import FeedCounter, FeedItem, PushDelivery
 log = structlog.get_logger(__name__)
 
 ItemType = Literal[
-    "escalation.raised", "escalation.acknowledged", "escalation.disposed", "escalation.withdrawn"
+    "escalation.raised",
+    "escalation.updated",
+    "escalation.reminded",
+    "escalation.acknowledged",
+    "escalation.disposed",
+    "escalation.withdrawn",
 ]
 
 _COUNTERS = cast(Table, FeedCounter.__table__)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Handler
-from services.common.events import CaseEscalated, CaseWithdrawn, Event, SessionEnded
+from services.common.events import CaseDetailsChanged, CaseEscalated, CaseWithdrawn, Event, SessionEnded
 from services.escalation.escalations import Escalations
 from services.escalation.sessions import EndedSessions
 
@@ -18,12 +18,16 @@ class Handlers:
         self._sessions = sessions
         self.table: Mapping[type[Event], Handler] = {
             CaseEscalated: self.on_case_escalated,
+            CaseDetailsChanged: self.on_case_details_changed,
             CaseWithdrawn: self.on_case_withdrawn,
             SessionEnded: self.on_session_ended,
         }
 
     async def on_case_escalated(self, session: AsyncSession, event: CaseEscalated) -> None:
         await self._escalations.raise_for_case(session, event)
+
+    async def on_case_details_changed(self, session: AsyncSession, event: CaseDetailsChanged) -> None:
+        await self._escalations.update(session, event)
 
     async def on_case_withdrawn(self, session: AsyncSession, event: CaseWithdrawn) -> None:
         """Withdraw it. One never raised here becomes a dead letter, to be replayed after its raising."""

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 Status = Literal["raised", "acknowledged", "disposed", "withdrawn"]
-Trigger = Literal["acknowledge", "dispose", "withdraw"]
+Trigger = Literal["acknowledge", "dispose", "withdraw", "raise_again"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
+OPEN: frozenset[Status] = frozenset({"raised", "acknowledged"})
 
 TRANSITIONS: Mapping[tuple[Status, Trigger], Status] = {
     ("raised", "acknowledge"): "acknowledged",
@@ -17,6 +18,8 @@ TRANSITIONS: Mapping[tuple[Status, Trigger], Status] = {
     ("acknowledged", "dispose"): "disposed",
     # A repeat with the same code; another code is refused by `dispose`.
     ("disposed", "dispose"): "disposed",
+    # Taken over and not dealt with in time: somebody must take it over anew (C3).
+    ("acknowledged", "raise_again"): "raised",
     ("raised", "withdraw"): "withdrawn",
     ("acknowledged", "withdraw"): "withdrawn",
     # Events come at least once.

@@ -1,14 +1,17 @@
 """Tables of the escalation service. Personal data is in the `_sealed` columns only (E3)."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.common.database import Base, UtcDateTime
 
 _SEQ = BigInteger().with_variant(Integer, "sqlite")
 _UNDELIVERED = text("delivered_at IS NULL")
+_DUE = text("next_step_at IS NOT NULL")
+_OPEN = text("state <> 'ended'")
 
 
 class FeedCounter(Base):
@@ -42,10 +45,17 @@ class Escalation(Base):
 
     `details_sealed` is sealed for `escalation:{id}`, `officer_sealed` for `escalation:{id}:officer`,
     `disposition_note_sealed` for `escalation:{id}:disposition_note`. `seq` is that of its raised item.
+
+    `policy` is frozen when it is raised (see `chain.policy`). `waits_from` is when it began to wait for an
+    acknowledgement, `steps_taken` how many steps of the chain were taken since then, and `next_step_at` when
+    the next one is due; an open escalation always has one.
     """
 
     __tablename__ = "escalations"
-    __table_args__ = (Index("ix_escalations_status_seq", "status", "seq"),)
+    __table_args__ = (
+        Index("ix_escalations_status_seq", "status", "seq"),
+        Index("ix_escalations_next_step", "next_step_at", sqlite_where=_DUE, postgresql_where=_DUE),
+    )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     case_id: Mapped[str] = mapped_column(String(64), index=True)
@@ -63,6 +73,64 @@ class Escalation(Base):
     disposition_code: Mapped[str | None] = mapped_column(String(40))
     disposition_note_sealed: Mapped[str | None] = mapped_column(Text)
     withdrawn_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    priority: Mapped[str] = mapped_column(String(12), server_default="normal")
+    policy: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    waits_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    steps_taken: Mapped[int] = mapped_column(Integer, server_default="0")
+    next_step_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class EscalationStep(Base):
+    """One step of an escalation's chain that was taken, and when it was due; never changed (C3)."""
+
+    __tablename__ = "escalation_steps"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(_SEQ, primary_key=True, autoincrement=True)
+    escalation_id: Mapped[str] = mapped_column(String(64), index=True)
+    step: Mapped[str] = mapped_column(String(16))
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    taken_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DeskCall(Base):
+    """A call to the desk's line about an escalation, and the proof of what came of it (C3).
+
+    `id` is the channel's id in Asterisk. `say_sealed` holds what is spoken, as prompt tokens, sealed for
+    `desk_call:{id}`: a plate is among them. `outcome` is set when it ended; `key` is what the desk pressed.
+    A call whose end was not seen is `unknown`, and the chain calls again: a second call beats silence.
+    """
+
+    __tablename__ = "desk_calls"
+    __table_args__ = (
+        CheckConstraint("state IN ('queued', 'dialing', 'ended')", name="state"),
+        Index("ix_desk_calls_open", "queued_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    escalation_id: Mapped[str] = mapped_column(String(64), index=True)
+    rank: Mapped[int] = mapped_column(Integer)
+    say_sealed: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(10))
+    outcome: Mapped[str | None] = mapped_column(String(20))
+    claimed_by: Mapped[str | None] = mapped_column(String(40))
+    queued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    dialed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    key: Mapped[str | None] = mapped_column(String(1))
+    key_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class FeedReader(Base):
+    """How far a reader at the desk has come: a cursor kept for it, by a name of its choice (C2)."""
+
+    __tablename__ = "feed_readers"
+
+    account: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    seq: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class PushDelivery(Base):

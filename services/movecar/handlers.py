@@ -15,6 +15,7 @@ from services.common.events import (
     EscalationAcknowledged,
     EscalationDisposed,
     EscalationRaised,
+    EscalationReminded,
     Event,
     RecordingKept,
 )
@@ -25,7 +26,7 @@ from services.movecar.cases.machine import (
     OPEN,
 )
 from services.movecar.cases.models import Case, CaseAttempt
-from services.movecar.cases.rows import find_case, lock_cases, write_history
+from services.movecar.cases.rows import change_cases, find_case, lock_cases, write_history
 from services.movecar.cases.transitions import CaseRules, Move
 from services.movecar.recordings.catalogue import take_in
 
@@ -46,6 +47,13 @@ def _keep_newest(make: Any) -> Insert:
 
 
 _KEEP = {"postgresql": _keep_newest(postgresql.insert), "sqlite": _keep_newest(sqlite.insert)}
+_REMINDERS = {
+    "remind": "desk_reminded",
+    "call": "desk_called",
+    "supervisor": "supervisor_alerted",
+    "raise_again": "desk_not_disposed",
+}
+"""A step of the desk's chain → how the case's history names it."""
 _CASES = cast(Table, Case.__table__)
 _STANDING = select(_CASES.c.id, _CASES.c.status, _CASES.c.escalation_id).where(
     _CASES.c.id.in_(bindparam("ids", expanding=True))
@@ -115,6 +123,17 @@ class Reports:
         if changed:
             await emit(session, *changed)
 
+    async def on_escalation_reminded(self, session: AsyncSession, event: EscalationReminded) -> None:
+        """Show on the case that the desk was reminded, called, or that a supervisor must step in (C3)."""
+        case = await self._escalated(session, event.case_id, event.escalation_id)
+        if case is None:
+            return
+        await self._note(session, case, _REMINDERS[event.step], None)
+        if event.step == "raise_again":
+            changes = {"escalation_status": "raised", "version": case.version + 1}
+            await change_cases(session, [(case, changes)], locked=True)
+        await emit(session, self._rules.changed(case, self._rules.clock.now()))
+
     async def on_escalation_acknowledged(self, session: AsyncSession, event: EscalationAcknowledged) -> None:
         """Hand the case over: a person at the desk has it."""
         case = await self._escalated(session, event.case_id, event.escalation_id)
@@ -173,6 +192,7 @@ class Reports:
             ContactConcluded: Together(self.on_contacts_concluded),
             RecordingKept: Together(self.on_recordings_kept),
             EscalationRaised: Together(self.on_escalations_raised),
+            EscalationReminded: self.on_escalation_reminded,
             EscalationAcknowledged: self.on_escalation_acknowledged,
             EscalationDisposed: self.on_escalation_disposed,
         }

@@ -88,6 +88,7 @@ class _Sandbox:
             speed=kernel.settings.sandbox_speed,
             call_records=next(iter(kernel.settings.call_record_files.values())),
             spool=kernel.settings.spool,
+            desk_number=kernel.settings.desk_phone.replace("-", ""),
         )
 
 

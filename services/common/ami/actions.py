@@ -35,6 +35,10 @@ CALLER_ID: Final = r"[0-9]{3,12}"
 SCRIPT: Final = r"[1-9][0-9]{0,3}"
 """Number of a call script: it says which greeting is played (B3)."""
 SPEAK: Final = r"[a-z0-9]{1,8}(?:-[a-z0-9]{1,8}){0,9}"
+DESK_CONTEXT: Final = "movecar-desk"
+DESK_CALLER_ID: Final = r"[0-9]{3,12}"
+SAY: Final = r"[a-z0-9_-]{1,32}(?:\.[a-z0-9_-]{1,32}){0,39}"
+"""Names of prompts, in the order they are said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class _Rule:
     """Name of the events that carry a list action's answer."""
     end: str = ""
     """Name of the event that ends the list."""
+    sent_as: str = ""
+    """Asterisk's name of the action, where this table has several forms of it."""
 
 
 _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
@@ -72,6 +78,21 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "ChannelId": ATTEMPT_ID,
                 "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK},MOVECAR_SCRIPT={SCRIPT}",
             }
+        ),
+        # The desk's line: its number is the endpoint's own, so that the product can call no other this way.
+        "OriginateDesk": _Rule(
+            {
+                "Channel": "PJSIP/desk",
+                "Context": DESK_CONTEXT,
+                "Exten": "s",
+                "Priority": "1",
+                "CallerID": rf'"(?P<name>{DESK_CALLER_ID})" <(?P=name)>',
+                "Timeout": r"(?:[1-9][0-9]{3,4}|[12][0-9]{5}|300000)",
+                "Async": "true",
+                "ChannelId": ATTEMPT_ID,
+                "Variable": rf"MOVECAR_DESK_CALL={ATTEMPT_ID},MOVECAR_SAY={SAY}",
+            },
+            sent_as="Originate",
         ),
         "Hangup": _Rule({"Channel": ATTEMPT_ID, "Cause": "16"}),
         "CoreShowChannels": _Rule({}, "CoreShowChannel", "CoreShowChannelsComplete"),
@@ -123,7 +144,8 @@ class Action:
 
     def wire(self) -> bytes:
         """The bytes of the action as they are sent, blank line included."""
-        text = str(asterisk.ami.Action(self.name, {"ActionID": self.action_id, **self.fields}))
+        name = _RULES[self.name].sent_as or self.name
+        text = str(asterisk.ami.Action(name, {"ActionID": self.action_id, **self.fields}))
         return (text + "\r\n").encode("ascii")
 
 
@@ -174,6 +196,25 @@ def originate(
             "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak},MOVECAR_SCRIPT={script}",
         },
         action_id=attempt_id,
+    )
+
+
+def originate_desk(*, call_id: str, caller_id: str, say: str, ring_seconds: float) -> Action:
+    """Ring the desk's line, say the prompts `say` (names joined by dots) and take a key (C3)."""
+    return Action(
+        "OriginateDesk",
+        {
+            "Channel": "PJSIP/desk",
+            "Context": DESK_CONTEXT,
+            "Exten": "s",
+            "Priority": "1",
+            "CallerID": f'"{caller_id}" <{caller_id}>',
+            "Timeout": str(round(ring_seconds * 1000)),
+            "Async": "true",
+            "ChannelId": call_id,
+            "Variable": f"MOVECAR_DESK_CALL={call_id},MOVECAR_SAY={say}",
+        },
+        action_id=call_id,
     )
 
 

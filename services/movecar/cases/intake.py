@@ -10,6 +10,7 @@ from services.common.bus import emit
 from services.common.events import CallMode
 from services.common.http.auth import Principal
 from services.common.ids import new_id
+from services.movecar.cases.desk_details import tell_desk
 from services.movecar.cases.machine import OPEN, deadline_of
 from services.movecar.cases.models import Case, CaseJoin
 from services.movecar.cases.numbers import insert_numbered
@@ -154,4 +155,5 @@ async def _join(
             "note": request.location,
         },
     )
+    await tell_desk(session, rules, case)
     await emit(session, rules.changed(case, now))

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,9 +22,9 @@ from services.common.events import (
     EscalationReason,
     Event,
 )
-from services.common.http.times import rfc3339
 from services.common.ids import new_id
 from services.common.settings import Settings
+from services.movecar.cases.desk_details import ATTEMPT_COLUMNS, sealed_details
 from services.movecar.cases.machine import (
     OPEN,
     OUTCOME_OF_ESCALATION,
@@ -45,13 +44,7 @@ _STOPS_CALLING: frozenset[Trigger] = frozenset({"withdrawn", "escalated_by_opera
 
 
 _ATTEMPTS_OF = (
-    select(
-        CaseAttempt.case_id,
-        CaseAttempt.number,
-        CaseAttempt.outcome,
-        CaseAttempt.dialed_at,
-        CaseAttempt.ended_at,
-    )
+    select(*ATTEMPT_COLUMNS)
     .where(CaseAttempt.case_id.in_(bindparam("ids", expanding=True)))
     .order_by(CaseAttempt.queued_at)
 )
@@ -224,33 +217,14 @@ class CaseRules:
         events: list[Event],
     ) -> dict[str, Any]:
         escalation_id = new_id()
-        details = {
-            "case_number": case.number,
-            "plate": self.plate(case),
-            "plate_color": case.plate_color,
-            "location": case.location,
-            "situation": case.situation,
-            # What was entered with the case, and what the operator tells the desk now.
-            "note": "；".join(text for text in (case.note, note) if text),
-            "requester_phone": self.requester(case),
-            "operator": case.operator,
-            "attempts": [
-                {
-                    "number": attempt.number,
-                    "outcome": attempt.outcome,
-                    "dialed_at": rfc3339(attempt.dialed_at) if attempt.dialed_at else None,
-                    "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at else None,
-                }
-                for attempt in attempts
-            ],
-        }
         events.append(
             CaseEscalated(
                 occurred_at=now,
                 case_id=case.id,
                 escalation_id=escalation_id,
                 reason=reason,
-                details_sealed=self.keys.seal(orjson.dumps(details).decode(), f"escalation:{escalation_id}"),
+                # What was entered with the case, and what the operator tells the desk now.
+                details_sealed=sealed_details(self, case, escalation_id, (case.note, note), attempts),
             )
         )
         return {

@@ -34,6 +34,8 @@ _REASONS: Final = {"answered": 4, "rang_out": 3, "failed": 0}
 _CHANNEL: Final = re.compile(
     r"(?P<device>[A-Za-z]{1,20}/(?P<number>[0-9]{1,20})(?:@(?P<peer>[A-Za-z0-9_-]{1,40}))?)"
 )
+DESK: Final = "PJSIP/desk"
+"""The channel of the desk's line: its number is the PBX's own setting."""
 _CALLER_ID: Final = re.compile(r'"?(?P<name>[^"<>]{0,80}?)"?\s*<(?P<number>[0-9]{0,20})>')
 
 _DISPOSITIONS: Final[dict[int, Disposition]] = {17: "BUSY"}
@@ -71,6 +73,8 @@ class Channel:
     cause: int = 16
     result: str = "hung_up"
     answered_at: int | None = None
+    desk: bool = False
+    """Whether it is a call to the desk's line."""
     dialled: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Whether it was answered."""
     task: asyncio.Task[None] | None = None
@@ -105,13 +109,15 @@ class Exchange:
         publish: Publish,
         keep: Keep,
         caller_ids: tuple[str, ...],
+        desk_number: str,
         recorder: Recorder | None = None,
     ) -> None:
         self._clock = clock
         self._speed = speed
         self._publish = publish
         self._keep = keep
-        self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids)
+        self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids) | {"desk"}
+        self._desk_number = desk_number
         self._recorder = recorder
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
@@ -122,7 +128,8 @@ class Exchange:
         """Begin a call; its events follow from the next turn of the event loop. Raises NoSuchCall."""
         if not action.get("channel"):
             raise NoSuchCall("Channel not specified")
-        match = _CHANNEL.fullmatch(action["channel"])
+        desk = action["channel"] == DESK
+        match = _CHANNEL.fullmatch(f"PJSIP/{self._desk_number}@desk" if desk else action["channel"])
         if match is None or len(self.channels) >= MAX_CALLS:
             raise NoSuchCall("Originate failed")
         if not (action.get("context") and action.get("exten") and action.get("priority")):
@@ -147,6 +154,7 @@ class Exchange:
             serial=number,
             started=self._clock.now(),
             began=self._clock.monotonic(),
+            desk=desk,
         )
         if unique_id in self.channels or match["peer"] not in self._endpoints:
             # Asterisk makes no second channel of one id, and none without an endpoint, which is what decides
@@ -184,13 +192,13 @@ class Exchange:
             fate = await self._dial(channel, OWNERS[channel.number[-1]], ring_limit)
             if fate == "answered":
                 self._answer_originate(channel, action, fate, channel.name)
-                await self._converse(channel, OWNERS[channel.number[-1]])
+                await (self._inform if channel.desk else self._converse)(channel, OWNERS[channel.number[-1]])
         except asyncio.CancelledError:
             if channel.unique_id not in self.channels:
                 raise  # stopped; a hang-up only ends the conversation
         del self.channels[channel.unique_id]
         self._keep(_record(channel, self._clock.now()))
-        if channel.answered is not None:
+        if channel.answered is not None and not channel.desk:
             self._leave(channel, ended=True)
             if self._recorder is not None:
                 length = self._clock.now() - channel.answered
@@ -235,6 +243,16 @@ class Exchange:
         self._say(channel, "MovecarKey", ("Key", owner.key))
         channel.result = KEY_OUTCOMES[owner.key]
         self._leave(channel, ended=False)
+        await self._pass(owners.GOODBYE)
+
+    async def _inform(self, channel: Channel, person: Owner) -> None:
+        """Say to the desk what there is to say; it presses the key that an owner of its number would."""
+        if person.key is None:
+            await self._pass(owners.UNTIL_HUNG_UP)
+            return
+        await self._pass(owners.UNTIL_KEY)
+        extra = [("UserEvent", "MovecarDeskKey"), ("CallId", channel.unique_id), ("Key", person.key)]
+        self._publish("UserEvent", "user", [*channel.snapshot(), *extra])
         await self._pass(owners.GOODBYE)
 
     async def _pass(self, seconds: float) -> None:

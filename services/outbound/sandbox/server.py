@@ -82,6 +82,7 @@ class SandboxPbx:
     Owners, and the ring-out time of an Originate, are `speed` times faster than in life. Port 0 takes a free
     one; `port` then tells which. There is an endpoint for each of `caller_ids`, as in Asterisk.
     `call_records` is the file that a line is written into for each channel.
+    `desk_number` is whom `PJSIP/desk` calls: its last digit decides, too.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class SandboxPbx:
         caller_ids: tuple[str, ...] = ("0519110",),
         call_records: Path | None = None,
         spool: Path | None = None,
+        desk_number: str = "051981997327",
     ) -> None:
         if not user or not secret:
             raise ValueError("the sandbox PBX needs a user and a secret")
@@ -106,7 +108,9 @@ class SandboxPbx:
         self._caller_ids = caller_ids
         self._call_records = call_records
         self._recorder = Recorder(spool) if spool else None
-        self._exchange = Exchange(clock, speed, self._publish, self._keep, caller_ids, self._recorder)
+        self._exchange = Exchange(
+            clock, speed, self._publish, self._keep, caller_ids, desk_number, self._recorder
+        )
         self._clock = clock
         self._server: asyncio.Server | None = None
         self._clients: dict[_Client, asyncio.Task[None] | None] = {}
@@ -142,6 +146,11 @@ class SandboxPbx:
         await self._exchange.stop()
         await self._server.wait_closed()
         self._server = None
+
+    @property
+    def calls(self) -> int:
+        """How many channels are up."""
+        return len(self._exchange.channels)
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -241,7 +241,7 @@ class Instance:
     def __init__(self, url: str, name: str, receiver: Receiver, timeout: float = 10.0) -> None:
         self.kernel = Kernel.build(settings_for(url, instance=name))
         self.feed = Feed(self.kernel.database, self.kernel.keys, pushing=True)
-        self.rules = Escalations(self.feed, self.kernel.keys, self.kernel.clock)
+        self.rules = Escalations(self.feed, self.kernel.keys, self.kernel.clock, self.kernel.settings)
         desk = DeskHttp(receiver.url, SECRET, self.kernel.clock, timeout)
         self.pusher = Pusher(self.kernel.database, self.feed, desk, self.kernel.clock, name)
         self.feed.on_append(self.pusher.wake)

@@ -28,7 +28,7 @@ class Writer:
     def __init__(self, url: str) -> None:
         self.kernel = Kernel.build(settings_for(url))
         self.feed = Feed(self.kernel.database, self.kernel.keys, pushing=True)
-        self.rules = Escalations(self.feed, self.kernel.keys, self.kernel.clock)
+        self.rules = Escalations(self.feed, self.kernel.keys, self.kernel.clock, self.kernel.settings)
 
     @asynccontextmanager
     async def transaction(self, chance: random.Random) -> AsyncIterator[AsyncSession]:

@@ -30,7 +30,13 @@ async def kernel(sqlite_url: str) -> AsyncIterator[Kernel]:
 async def _append(kernel: Kernel, feed: Feed, subject: str, *, undone: bool = False, items: int = 1) -> None:
     now = kernel.clock.now()
     data = EscalationData(
-        escalation_id=subject, case_id="c", reason="dispute", status="raised", escalated_at=now, raised_at=now
+        escalation_id=subject,
+        case_id="c",
+        reason="dispute",
+        priority="normal",
+        status="raised",
+        escalated_at=now,
+        raised_at=now,
     )
     async with kernel.database.transaction() as session:
         for _ in range(items):

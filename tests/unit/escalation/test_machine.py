@@ -28,6 +28,11 @@ _TABLE: list[tuple[Status, Trigger, Status | None]] = [
     ("disposed", "withdraw", "disposed"),
     # somebody else has dealt with it: whoever takes it over now must be told
     ("disposed", "acknowledge", None),
+    # taken over and not dealt with in time
+    ("acknowledged", "raise_again", "raised"),
+    ("raised", "raise_again", None),
+    ("disposed", "raise_again", None),
+    ("withdrawn", "raise_again", None),
     # nothing to act on any more
     ("withdrawn", "acknowledge", None),
     ("withdrawn", "dispose", None),
@@ -45,7 +50,7 @@ def test_a_trigger_leads_where_the_table_says(status: Status, trigger: Trigger, 
 
 
 def test_the_table_above_has_every_pair() -> None:
-    assert len({(status, trigger) for status, trigger, _ in _TABLE}) == len(STATUSES) * 3
+    assert len({(status, trigger) for status, trigger, _ in _TABLE}) == len(STATUSES) * 4
     assert set(TRANSITIONS) == {(status, trigger) for status, trigger, after in _TABLE if after is not None}
 
 

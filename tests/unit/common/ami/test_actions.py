@@ -150,3 +150,25 @@ def test_an_action_does_not_change_with_the_dictionary_it_was_made_of() -> None:
 def test_a_strange_challenge_is_not_answered(challenge: str) -> None:
     with pytest.raises(UnsafeValue):
         actions.login("movecar", "secret", challenge)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("Channel", "PJSIP/13912345678@desk"),  # somebody else over the desk's line
+        ("Channel", "PJSIP/13912345678@trunk"),
+        ("Context", "movecar-notice"),
+        ("CallerID", '"114" <0519110>'),  # name and number differ
+        ("Variable", f"MOVECAR_DESK_CALL={A},MOVECAR_SAY=desk-head.${{SHELL(id)}}"),
+        ("Variable", f"MOVECAR_DESK_CALL={A},MOVECAR_SAY=../../etc/passwd"),
+        (
+            "Variable",
+            f"MOVECAR_DESK_CALL={A},MOVECAR_SAY={'.'.join(['a'] * 41)}",
+        ),  # longer than the dialplan reads
+    ],
+)
+def test_the_desks_line_leads_to_the_desk_alone(field: str, value: str) -> None:
+    good = actions.originate_desk(call_id=A, caller_id="114", say="desk-head.c-u82cf", ring_seconds=30)
+    assert "Action: Originate\r\n" in good.wire().decode()
+    with pytest.raises(UnsafeValue):
+        Action("OriginateDesk", {**good.fields, field: value}, action_id=A)

@@ -1,0 +1,22 @@
+"""What the desk's line is told, as names of prompts (C3). Pure."""
+
+from services.common.speech import DESK_PHRASES, UnspeakablePlateError, speak
+
+
+def escalation_words(reason: str, plate: str | None) -> tuple[str, ...]:
+    """Return the prompts that say that an escalation waits: why, and for which car.
+
+    Place and situation are free text and are on the screen. A plate that cannot be spoken is left out.
+    """
+    words = ["desk-head", "desk-escalation"]
+    if f"desk-r-{reason}" in DESK_PHRASES:
+        words.append(f"desk-r-{reason}")
+    return (*words, *_plate_words(plate), "desk-confirm")
+
+
+def _plate_words(plate: str | None) -> tuple[str, ...]:
+    try:
+        tokens = speak(plate or "").split("-")
+    except UnspeakablePlateError:
+        return ()
+    return ("desk-plate", *(f"c-{token}" for token in tokens))
