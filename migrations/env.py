@@ -13,6 +13,7 @@ from services.movecar.registry import models as registry_models
 from services.outbound import models as outbound_models
 from services.outbound.evidence import models as evidence_models
 from services.outbound.recordings import models as outbound_recording_models
+from services.outbound.scripts import models as script_models
 
 # Importing a module of tables is what puts them into the metadata.
 TABLES = (
@@ -25,6 +26,7 @@ TABLES = (
     outbound_recording_models,
     recording_models,
     audit,
+    script_models,
     escalation_models,
 )
 

@@ -29,7 +29,8 @@ from services.outbound.metrics import CONTACTS as CONTACTS_CONCLUDED
 from services.outbound.pbx import Call, Pbx
 from services.outbound.records import AttemptRecord, Change
 from services.outbound.rows import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, record_of
-from services.outbound.script import CallScript
+from services.outbound.scripts.machine import Approved
+from services.outbound.scripts.watch import Scripts
 from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)
@@ -75,6 +76,7 @@ _CLAIM: Final = (
         claimed_by=bindparam("instance"),
         dialed_at=bindparam("now"),
         trunk=bindparam("trunk"),
+        script_version=bindparam("script"),
         operator=select(CONTACTS.c.operator).where(CONTACTS.c.id == ATTEMPTS.c.contact_id).scalar_subquery(),
     )
 )
@@ -87,6 +89,7 @@ class Claimed:
     record: AttemptRecord
     plate_sealed: str
     number_sealed: str
+    script: Approved
 
 
 class Dialer:
@@ -100,7 +103,7 @@ class Dialer:
         pbx: Pbx,
         journal: Journal,
         lines: Lines,
-        script: CallScript,
+        scripts: Scripts,
         gate: Gate,
         *,
         instance: str,
@@ -112,7 +115,7 @@ class Dialer:
         self._pbx = pbx
         self._journal = journal
         self._lines = lines
-        self._script = script
+        self._scripts = scripts
         self._gate = gate
         in_turn = gate.limits_anything and database.dialect == "postgresql"
         self._next = _NEXT_IN_TURN if in_turn else _NEXT_IN_QUEUE
@@ -150,20 +153,22 @@ class Dialer:
     async def claim(self, limit: int) -> tuple[list[Claimed], datetime]:
         """Take up to `limit` due attempts; return them, committed, and when to look at the queue again.
 
-        What the guard withholds is ended in the same transaction.
+        What the guard withholds is ended in the same transaction. The script in force now is committed with
+        the claim, and is what the owner hears, whatever takes effect meanwhile (B3).
         """
         now = self._clock.now()
+        script = await self._scripts.current(now)
         refused = 0
         async with self._database.transaction() as session:
             rows = (await session.execute(self._next, {"lines": limit})).all()
             due = [row for row in rows if row.due_at <= now]
             judged = await self._gate.sort(session, due, TRUNK, now)
-            claimed = [_claimed(row) for row in judged.allowed]
+            claimed = [_claimed(row, script) for row in judged.allowed]
             if judged.withheld:
                 refused = await withhold(session, judged.withheld, now)
             if claimed:
                 for call in claimed:
-                    call.record.claim(self._instance, TRUNK, now)
+                    call.record.claim(self._instance, TRUNK, script.version, now)
                 taken = await session.execute(
                     _CLAIM,
                     {
@@ -171,6 +176,7 @@ class Dialer:
                         "instance": self._instance,
                         "now": now,
                         "trunk": TRUNK,
+                        "script": script.version,
                     },
                 )
                 if rows_changed(taken) != len(claimed):
@@ -218,8 +224,8 @@ class Dialer:
         return Call(
             attempt_id=call.record.id,
             callee=digits_to_dial(self._keys, contact_id, call.number_sealed),
-            caller_id=self._script.caller_id,
-            script=self._script.version,
+            caller_id=call.script.caller_id,
+            script=call.script.version,
             speak=speak(self._keys.open(call.plate_sealed, context(contact_id))),
             ring_seconds=self._ring_seconds,
         )
@@ -232,6 +238,6 @@ class Dialer:
         await asyncio.gather(*placing, return_exceptions=True)
 
 
-def _claimed(row: Any) -> Claimed:
+def _claimed(row: Any, script: Approved) -> Claimed:
     record = record_of(row)
-    return Claimed(record, row.plate_sealed, row.numbers_sealed[record.number_index])
+    return Claimed(record, row.plate_sealed, row.numbers_sealed[record.number_index], script)

@@ -20,7 +20,7 @@ from services.outbound.ledger import Ledger
 from services.outbound.lines import Lines
 from services.outbound.pbx import Pbx
 from services.outbound.recovery import Recovery
-from services.outbound.script import APPROVED
+from services.outbound.scripts.watch import Scripts
 
 
 class Engine:
@@ -30,7 +30,8 @@ class Engine:
         self._pbx = pbx
         self._database = database
         self.lines = Lines(settings.max_concurrent_calls)
-        ledger = Ledger(settings.redial, APPROVED.version)
+        self.scripts = Scripts(database, clock, self.lines.wake)
+        ledger = Ledger(settings.redial)
         self.journal = Journal(database, clock, ledger, self.lines)
         self.dialer = Dialer(
             database,
@@ -39,7 +40,7 @@ class Engine:
             pbx,
             self.journal,
             self.lines,
-            APPROVED,
+            self.scripts,
             Gate(Rules.of(settings.limits, settings.hours)),
             instance=settings.instance,
             ring_seconds=settings.ring_time,
@@ -54,9 +55,7 @@ class Engine:
             ring_seconds=settings.ring_time,
         )
         self.follower = Follower(clock, pbx, self.journal, self.lines, self.recovery)
-        self._handlers = Handlers(
-            clock, keys, APPROVED.version, own_lines(settings.desk_phone), self.lines.wake
-        )
+        self._handlers = Handlers(clock, keys, self.scripts, own_lines(settings.desk_phone), self.lines.wake)
 
     @property
     def handlers(self) -> Mapping[type[Event], Handler]:
@@ -67,6 +66,7 @@ class Engine:
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What has to be kept running."""
         return {
+            "scripts": self.scripts.run,
             "journal": self.journal.run,
             "follower": self.follower.run,
             "recovery": self.recovery.run,

@@ -21,6 +21,7 @@ from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import callable_ones, context
 from services.outbound.records import AttemptRecord
 from services.outbound.rows import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
+from services.outbound.scripts.watch import Scripts
 
 log = structlog.get_logger(__name__)
 
@@ -34,11 +35,11 @@ class Handlers:
     """Stores contacts and their first attempts. `own` numbers are never called; `wake` tells the dialer."""
 
     def __init__(
-        self, clock: Clock, keys: Keys, script_version: int, own: frozenset[str], wake: Callable[[], None]
+        self, clock: Clock, keys: Keys, scripts: Scripts, own: frozenset[str], wake: Callable[[], None]
     ) -> None:
         self._clock = clock
         self._keys = keys
-        self._script_version = script_version
+        self._scripts = scripts
         self._own = own
         self._wake = wake
 
@@ -67,7 +68,7 @@ class Handlers:
                     case_id=contact["case_id"],
                     number=1,
                     number_index=0,
-                    script_version=self._script_version,
+                    script_version=self._scripts.version,  # until it is claimed
                     queued_at=now,
                     due_at=now,
                 )

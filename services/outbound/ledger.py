@@ -80,9 +80,8 @@ class _Loaded:
 class Ledger:
     """Writes changes under the redial rules (B6)."""
 
-    def __init__(self, rules: RedialRules, script_version: int) -> None:
+    def __init__(self, rules: RedialRules) -> None:
         self._rules = rules
-        self._script_version = script_version
 
     async def write(self, session: AsyncSession, changes: Sequence[Change]) -> Written:
         """Apply changes, in order; emit `AttemptChanged` and `ContactConcluded`; queue what follows (B6).
@@ -160,7 +159,7 @@ class Ledger:
             case_id=last.case_id,
             number=last.number + 1,
             number_index=step.number_index,
-            script_version=self._script_version,
+            script_version=last.script_version,  # until it is claimed
             queued_at=at,
             due_at=at + timedelta(seconds=step.wait),
         )

@@ -104,11 +104,12 @@ class AttemptRecord:
             bridged_at=self.bridged_at,
         )
 
-    def claim(self, instance: str, trunk: str, at: datetime) -> None:
+    def claim(self, instance: str, trunk: str, script_version: int, at: datetime) -> None:
         """Take the attempt from the queue for `instance`, to dial it once. Raises IllegalTransition."""
         self.state = next_state(self.state, Trigger.CLAIMED)
         self.version += 1
         self.claimed_by, self.trunk, self.dialed_at = instance, trunk, at
+        self.script_version = script_version
 
     def withhold(self, reason: str, at: datetime) -> None:
         """End the attempt before anyone is rung, for `reason` (B4). Raises IllegalTransition."""

@@ -1,14 +1,18 @@
 """What migrations promise on every database."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 import services.__main__  # imports every module of tables
 from services.common.database import Base, Database
 from services.common.migrations import current, downgrade, head, upgrade
+from services.outbound.scripts.contract import file_contract_script
 
 assert services.__main__.app is not None
 
@@ -41,3 +45,20 @@ async def check_upgrade_can_be_repeated(database: Database) -> None:
     await upgrade(database)
     await upgrade(database)
     assert await current(database) == head()
+
+
+async def check_what_was_filed_is_guarded(database: Database) -> None:
+    """A migrated database refuses to rewrite call scripts and their history, as one made from the models."""
+    await upgrade(database)
+    async with database.transaction() as session:
+        await file_contract_script(session, datetime.now(UTC))
+    for edit in (
+        "UPDATE outbound_call_scripts SET greeting = 'x'",
+        "UPDATE outbound_call_scripts SET state = 'draft'",
+        "DELETE FROM outbound_call_scripts",
+        "UPDATE outbound_call_script_history SET action = 'x'",
+        "DELETE FROM outbound_call_script_history",
+    ):
+        with pytest.raises(DBAPIError, match="never edited"):
+            async with database.transaction() as session:
+                await session.execute(text(edit))

@@ -8,6 +8,7 @@ from tests.contract.migrations import (
     check_downgrade_leaves_nothing,
     check_tables_are_those_of_the_models,
     check_upgrade_can_be_repeated,
+    check_what_was_filed_is_guarded,
 )
 
 
@@ -28,3 +29,7 @@ async def test_a_downgrade_leaves_nothing_behind(empty: Database) -> None:
 
 async def test_an_upgrade_can_be_repeated(empty: Database) -> None:
     await check_upgrade_can_be_repeated(empty)
+
+
+async def test_what_was_filed_cannot_be_rewritten(empty: Database) -> None:
+    await check_what_was_filed_is_guarded(empty)

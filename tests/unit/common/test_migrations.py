@@ -11,6 +11,7 @@ from tests.contract.migrations import (
     check_downgrade_leaves_nothing,
     check_tables_are_those_of_the_models,
     check_upgrade_can_be_repeated,
+    check_what_was_filed_is_guarded,
 )
 
 
@@ -37,3 +38,7 @@ async def test_an_outdated_database_says_what_to_run(database: Database) -> None
     assert await current(database) is None
     with pytest.raises(SchemaOutdated, match=f"needs {head()}: run  python -m services migrate"):
         await require_current(database)
+
+
+async def test_what_was_filed_cannot_be_rewritten(database: Database) -> None:
+    await check_what_was_filed_is_guarded(database)

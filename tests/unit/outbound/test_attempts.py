@@ -27,7 +27,7 @@ def attempt(**fields: Any) -> AttemptRecord:
         queued_at=T0,
         due_at=T0,
     )
-    record.claim("1", "trunk", T0)
+    record.claim("1", "trunk", 1, T0)
     for name, value in fields.items():
         setattr(record, name, value)
     return record
@@ -192,7 +192,7 @@ def test_a_repeated_not_sent_cannot_take_back_a_later_claim() -> None:
     not_sent = change(Trigger.NOT_SENT, claim=record.version)
     record.advance(not_sent)
     record.version += 1
-    record.claim("1", "trunk", T0 + timedelta(seconds=5))
+    record.claim("1", "trunk", 1, T0 + timedelta(seconds=5))
     with pytest.raises(IllegalTransition):
         record.advance(not_sent)
     assert record.state == "dialing"

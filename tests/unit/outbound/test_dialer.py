@@ -9,7 +9,6 @@ from services.common.events import AttemptChanged
 from services.outbound.calls import Ended
 from services.outbound.models import Contact
 from services.outbound.pbx import Call, Pbx
-from services.outbound.script import APPROVED
 from tests.unit.outbound.rig import NUMBER, Rig, rig_on, settings_for
 
 
@@ -29,12 +28,6 @@ async def test_the_call_is_placed_from_the_approved_caller_id_with_the_plate_to_
     assert call.speak == "u82cf-d-1-0-0-0-1"
     assert call.callee == NUMBER + "0"
     assert call.ring_seconds == rig.settings.ring_time
-
-
-def test_the_approved_script_is_the_contracts_own() -> None:
-    assert APPROVED.version == 1
-    assert APPROVED.caller_id == "0519110"
-    assert APPROVED.greeting == "您好，这是公安110挪车服务专线，您是{plate}车主吗？"
 
 
 async def test_no_more_calls_are_up_than_there_are_lines(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ class BrokenFor(Ledger):
 
 async def test_an_attempt_that_cannot_be_written_holds_up_no_other(rig: Rig) -> None:
     calls = await claimed(rig, 3)
-    ledger = BrokenFor(rig.settings.redial, 1)
+    ledger = BrokenFor(rig.settings.redial)
     ledger.poison = calls[1][1]
     journal = Journal(rig.database, rig.clock, ledger, Lines(1))
     for _, attempt in calls:
@@ -219,7 +219,7 @@ class Slow(Ledger):
     """Waits in the middle of its first transaction."""
 
     def __init__(self, rig: Rig) -> None:
-        super().__init__(rig.settings.redial, 1)
+        super().__init__(rig.settings.redial)
         self.writing = asyncio.Event()
         self.go_on = asyncio.Event()
 

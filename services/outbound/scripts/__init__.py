@@ -1,0 +1,1 @@
+"""What the owner is told and from which number: changed only under a filed written notice (B3)."""
