@@ -162,7 +162,7 @@ class Stack:
         self._spawn(names)
         await self._wait_for(["postgres"])
         await asyncio.to_thread(self.postgres.ensure_database)
-        environment = self._environment()
+        environment = self.environment
         migration = asyncio.to_thread(migrate, environment, self.logs / "migrate.log")
         await asyncio.gather(migration, self._wait_for(names))
         return environment
@@ -226,8 +226,9 @@ class Stack:
     def _given(self) -> dict[str, str]:
         return {**os.environ, **self.plan.environment}
 
-    def _environment(self) -> dict[str, str]:
-        """Settings of the services; what the stack decides wins over what it was given."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of the services, once the servers are made; what the stack decides wins over the given."""
         directory, switch = self.plan.directory.absolute(), self.asterisk.settings
         given = self._given()
         return given | {

@@ -1,6 +1,9 @@
 """The main line on real parts: PostgreSQL, Redis, Asterisk, SIPp owners and the three services."""
 
 import asyncio
+import io
+import os
+import sys
 import tempfile
 import wave
 from collections.abc import AsyncIterator
@@ -16,6 +19,7 @@ from deploy.stack.stack import Stack, StackPlan
 from services.common.clock import SystemClock
 from services.common.ids import new_id
 from tests.support.cases import REQUESTER, new_case, open_until, until
+from tests.support.program import ROOT
 from tests.support.running import PASSWORD, SECRET, Client
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -83,6 +87,12 @@ async def operator(stack: Stack) -> AsyncIterator[Client]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
+async def supervisor(stack: Stack) -> AsyncIterator[Client]:
+    async with Client(stack.plan.listen) as client:
+        yield await client.log_in("sup1")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def desk(stack: Stack) -> AsyncIterator[Client]:
     async with Client(stack.plan.listen) as client:
         yield await client.log_in("desk1")
@@ -145,22 +155,63 @@ async def test_every_call_on_the_wire_is_an_attempt_and_no_number_was_rung_twice
     assert rung == sorted(planned)
 
 
-async def test_every_answered_call_left_a_recording_with_sound_in_it(
-    stack: Stack, settled: dict[str, dict[str, Any]]
+async def test_every_answered_call_is_kept_sealed_verified_and_can_be_played(
+    stack: Stack, settled: dict[str, dict[str, Any]], operator: Client, supervisor: Client
 ) -> None:
-    answered = [
-        attempt
+    answered = {
+        attempt["id"]: case["id"]
         for case in settled.values()
         for attempt in case["attempts"]
         if attempt["answered_at"] is not None and attempt["outcome"] != "hung_up"
-    ]
+    }
     assert len(answered) >= 9
-    for attempt in answered:
-        path = Path(stack.asterisk.settings.recordings) / f"{attempt['id']}.wav"
-        with wave.open(str(path)) as recording:
-            sound = recording.readframes(recording.getnframes())
-        assert len(sound) > 2000, path
-        assert any(sound), path
+    recordings = {attempt: await _recording(operator, case, attempt) for attempt, case in answered.items()}
+    for attempt, recording in recordings.items():
+        async with supervisor.http.get(f"{supervisor.base}/api/v1/recordings/{recording}/audio") as answer:
+            assert answer.status == 200
+            content = await answer.read()
+        with wave.open(io.BytesIO(content)) as sound:
+            frames = sound.readframes(sound.getnframes())
+        assert len(frames) > 2000, attempt
+        assert any(frames), attempt
+    _, page = await supervisor.get("/recordings?limit=200")
+    found = {item["attempt_id"]: item for item in page["items"]}
+    assert {attempt: found[attempt]["id"] for attempt in answered} == recordings
+    assert {item["fault"] for item in found.values()} == {None}
+
+
+async def test_the_spool_is_empty_once_every_call_has_ended(
+    stack: Stack, settled: dict[str, dict[str, Any]]
+) -> None:
+    spool = Path(stack.asterisk.settings.recordings)
+    async with asyncio.timeout(60):
+        # Another program deletes the files: there is no event to wait for.
+        while await asyncio.to_thread(lambda: list(spool.iterdir())):  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+
+async def test_the_stored_recordings_are_those_of_the_catalogue(
+    stack: Stack, settled: dict[str, dict[str, Any]]
+) -> None:
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services", "recordings", "verify"),
+        cwd=ROOT,
+        env=os.environ | stack.environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, report = await run.communicate()
+    assert run.returncode == 0, report.decode()
+    assert "0 个有问题" in report.decode()
+
+
+async def _recording(client: Client, case_id: str, attempt_id: str) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            _, case = await client.get(f"/cases/{case_id}")
+            (attempt,) = [attempt for attempt in case["attempts"] if attempt["id"] == attempt_id]
+            if attempt["recording_id"]:
+                return str(attempt["recording_id"])
+            await asyncio.sleep(0.05)
 
 
 async def test_no_answer_and_no_log_holds_an_owners_number(

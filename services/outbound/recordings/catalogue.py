@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import Row, Table, bindparam, exists, func, or_, select
+from sqlalchemy import Row, Table, bindparam, exists, func, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -78,7 +78,7 @@ def _settle(make: Any) -> Any:
             if not column.primary_key
         },
         # What is kept stays as it is; what was given up may turn up.
-        where=_RECORDINGS.c.state.in_(("missing", "none")),
+        where=text("outbound_recordings.state IN ('missing', 'none')"),
     ).returning(_RECORDINGS.c.attempt_id)
 
 
