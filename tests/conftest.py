@@ -1,6 +1,8 @@
 """Real servers for tests, started only when a test asks for one and stopped with the session."""
 
+import dataclasses
 import itertools
+import secrets
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -16,7 +18,11 @@ from deploy.stack.owners import Owners
 from deploy.stack.packages import PartMissingError
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import DATABASES, Redis
+from deploy.stack.seats import Seats
 from deploy.stack.test_run import in_ci
+
+SEATS = ("op1", "op2", "busy", "declines", "deaf", "hasty", "brief", "awayx")
+"""Seats of the session's switch, named as `deploy.stack.seats` behaves; nobody is at the last one."""
 
 # How long an example takes is the machine's business: bounds on time belong in `make bench`.
 hypothesis.settings.register_profile("movecar", deadline=None)
@@ -104,7 +110,7 @@ def quick_prompts() -> Path:
 @pytest.fixture(scope="session")
 def owners(server_home: Path) -> Iterator[Owners]:
     """SIPp owners (see `deploy.stack.owners`) that press their key 0.2 s after they answer."""
-    server = Owners(server_home / "owners", press_after=0.2)
+    server = Owners(server_home / "owners", press_after=0.2, late=8.0)
     server.start()
     yield server
     server.stop()
@@ -112,8 +118,25 @@ def owners(server_home: Path) -> Iterator[Owners]:
 
 @pytest.fixture(scope="session")
 def asterisk_server(server_home: Path, owners: Owners, quick_prompts: Path) -> Iterator[Asterisk]:
-    """A switch of this session whose trunk leads to `owners`; it waits 1 s for a key."""
-    server = Asterisk(server_home / "asterisk", prompts=quick_prompts, trunk_uri=owners.uri, key_wait=1)
+    """A switch of this session whose trunk leads to `owners`; it waits 1 s for a key, 4 s for a seat."""
+    server = Asterisk(
+        server_home / "asterisk",
+        prompts=quick_prompts,
+        trunk_uri=owners.uri,
+        key_wait=1,
+        seat_wait=4,
+        seats=tuple((name, secrets.token_hex(16)) for name in SEATS),
+    )
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def seats(server_home: Path, asterisk_server: Asterisk) -> Iterator[Seats]:
+    """SIPp seats (see `deploy.stack.seats`) of `asterisk_server`: all but the last of `SEATS`."""
+    settings = asterisk_server.settings
+    server = Seats(server_home / "seats", dataclasses.replace(settings, seats=settings.seats[:-1]))
     server.start()
     yield server
     server.stop()

@@ -7,8 +7,8 @@ character outside its field's alphabet is refused instead.
 import ipaddress
 import re
 import string
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 CALLER_ID = "0519110"
@@ -46,6 +46,8 @@ _ALPHABETS = {
     "desk_number": r"[0-9]{3,15}",
     "desk_caller_id": r"[0-9]{3,12}",
 }
+_SEAT_NAME = r"[a-z0-9]{1,20}"
+_SEAT_KEY = _ALPHABETS["ami_secret"]
 _BOUNDS = {
     "sip_port": (1, 65_535),
     "ami_port": (1, 65_535),
@@ -54,6 +56,7 @@ _BOUNDS = {
     "max_calls": (1, 10_000),
     "max_seconds": (5, 600),
     "key_wait": (1, 30),
+    "seat_wait": (1, 60),
     "memory": (2, 1_000_000),
 }
 
@@ -71,6 +74,9 @@ class PbxSettings:
     the same time. max_seconds: longest call. key_wait: seconds the owner has to press a key after the menu.
     memory: attempts whose results are kept in AstDB. caller_ids: the filed numbers; a call goes out from one
     of them, by the endpoint it is placed on, and from no other (B1).
+    seats: name and secret of each operator's telephone (B7), who sees the first of the filed numbers.
+    seat_clients: networks they may be in. seat_wait: seconds an owner who has been greeted waits for a seat
+    that rings.
     """
 
     directory: Path
@@ -92,6 +98,9 @@ class PbxSettings:
     max_seconds: int = 120
     key_wait: int = 6
     memory: int = 10_000
+    seats: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    seat_clients: tuple[str, ...] = ("127.0.0.1/32",)
+    seat_wait: int = 15
 
     def __post_init__(self) -> None:
         for name, alphabet in _ALPHABETS.items():
@@ -110,8 +119,14 @@ class PbxSettings:
             raise PbxSettingError("sip_host must be one address of this machine")
         if not self.caller_ids or not all(re.fullmatch(r"[0-9]{3,12}", number) for number in self.caller_ids):
             raise PbxSettingError("caller_ids must be numbers of 3 to 12 digits")
-        for network in self.ami_clients:
-            _checked("ami_clients", lambda value: str(ipaddress.ip_network(value)), network)
+        for name in ("ami_clients", "seat_clients"):
+            for network in getattr(self, name):
+                _checked(name, lambda value: str(ipaddress.ip_network(value)), network)
+        for name, secret in self.seats:
+            if re.fullmatch(_SEAT_NAME, name) is None or re.fullmatch(_SEAT_KEY, secret) is None:
+                raise PbxSettingError(f"seats: a name must match {_SEAT_NAME}, a secret {_SEAT_KEY}")
+        if len({name for name, _ in self.seats}) < len(self.seats):
+            raise PbxSettingError("seats: a name is given twice")
 
     @property
     def etc(self) -> Path:
@@ -145,14 +160,20 @@ class PbxSettings:
         return self.directory / "log"
 
 
+def seat_user(name: str) -> str:
+    """SIP user, endpoint and address of record of an operator's seat."""
+    return f"seat-{name}"
+
+
 def render(settings: PbxSettings) -> dict[str, str]:
     """File name → contents, for Asterisk's configuration directory."""
-    values = {field.name: str(getattr(settings, field.name)) for field in fields(settings)}
+    values = {known.name: str(getattr(settings, known.name)) for known in fields(settings)}
     for name in ("etc", "data", "state", "spool", "recordings", "run", "log"):
         values[name] = str(getattr(settings, name))
     values["sip_bind"] = _socket_address(settings.sip_host, settings.sip_port)
     values["ami_permit"] = "\n".join(f"permit = {_network(client)}" for client in settings.ami_clients)
     values["caller_ids"] = ",".join(settings.caller_ids)
+    values["caller_id"] = settings.caller_ids[0]
     domain = f"[{settings.sip_host}]" if ":" in settings.sip_host else settings.sip_host
     values["sip_domain"] = domain
     uri = settings.trunk_uri.partition(";")[0]
@@ -164,6 +185,7 @@ def render(settings: PbxSettings) -> dict[str, str]:
     values["desk"] = _CALLER.format(
         name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain
     )
+    values["seats"] = "\n".join(_seat(settings, values, *seat) for seat in settings.seats)
     unused = {f"{name}.conf": "" for name in _UNUSED}
     return unused | {
         path.name: _ConfTemplate(path.read_text("utf-8")).substitute(values)
@@ -185,6 +207,16 @@ class _ConfTemplate(string.Template):
     """`@{name}`: the dialplan's own `${…}` stays as it is."""
 
     delimiter = "@"
+
+
+def _seat(settings: PbxSettings, values: Mapping[str, str], name: str, secret: str) -> str:
+    permitted = [_network(client) for client in settings.seat_clients]
+    own = {
+        "seat": seat_user(name),
+        "secret": secret,
+        "permit": "\n".join(f"permit = {client}\ncontact_permit = {client}" for client in permitted),
+    }
+    return _ConfTemplate((_TEMPLATES / "seat.template").read_text("utf-8")).substitute({**values, **own})
 
 
 def _socket_address(host: str, port: int) -> str:

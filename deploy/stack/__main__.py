@@ -80,7 +80,8 @@ def _greet(stack: Stack) -> None:
             f"  calls      go to test owners of our own (SIPp) at {stack.trunk_uri}: the last digit decides,"
         )
         _say("             see deploy/stack/owners.py. MOVECAR_TRUNK_URI sends them somewhere else")
-        _say(f"  SIP trace  {stack.owners.trace}")
+        _say(f"  seats      {' '.join(stack.plan.seats)} answer (SIPp): see deploy/stack/seats.py")
+        _say(f"  SIP trace  {stack.owners.trace}, {stack.seats.trace}")
     else:
         _say(f"  calls      go to {stack.trunk_uri} and may ring real phones")
     _say(f"  Asterisk   {stack.asterisk.version()}, recordings in {settings.recordings}")

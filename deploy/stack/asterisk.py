@@ -31,7 +31,12 @@ class Asterisk:
     """
 
     def __init__(
-        self, directory: Path, *, prompts: Path, trunk_uri: str, **settings: int | str | tuple[str, ...]
+        self,
+        directory: Path,
+        *,
+        prompts: Path,
+        trunk_uri: str,
+        **settings: int | str | tuple[str, ...] | tuple[tuple[str, str], ...],
     ) -> None:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")

@@ -11,6 +11,9 @@
     13900000103   answers, presses 3                     refused
     13900000105   answers, presses 5 (not offered)       no_input
     13900000110   answers, says and presses nothing      no_input
+    13900000120   answers and talks, presses nothing     no_input, or wanted_operator once it has met a seat
+    13900000121   answers, presses 1 `late` seconds on   agreed
+    13900000122   answers, hangs up `late` seconds on    hung_up
     13900000404   404 no such number                     unallocated
     13900000480   480 unavailable (switched off)         no_answer
     13900000500   500 the network failed                 congestion
@@ -27,25 +30,34 @@ from deploy.stack.account import myself
 from deploy.stack.child import Child, PartFailedError
 from deploy.stack.ports import LOOPBACK, free_port, is_free
 from deploy.stack.sip_trace import Invite, invites
+from deploy.stack.tones import OWNER_HERTZ, write_tone
 
 _SCENARIO = Path(__file__).with_name("owners.xml")
+_TALK_SECONDS = 120
 
 
 class Owners:
-    """The SIPp process. `press_after`: seconds between answering and pressing a key; `trace`: keep every SIP
-    message (off for load tests).
+    """The SIPp process. `press_after`: seconds between answering and pressing a key; `late`: the same for
+    those who take their time; `trace`: keep every SIP message (off for load tests).
 
     Raises PartMissingError when SIPp cannot be had or may not send keypresses, PartFailedError when it does
     not start.
     """
 
     def __init__(
-        self, directory: Path, *, port: int | None = None, press_after: float = 1.0, trace: bool = True
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        press_after: float = 1.0,
+        late: float = 12.0,
+        trace: bool = True,
     ) -> None:
         self.directory = directory.absolute()
         self.port = port or free_port(2)
         self._media_port = free_port(4)
         self._press_after = press_after
+        self._late = late
         self._trace = trace
         self._program = packages.sipp_for_keypresses()
         self._pcaps = packages.sipp_pcaps()
@@ -81,7 +93,11 @@ class Owners:
         self.directory.mkdir(parents=True, exist_ok=True)
         scenario = self.directory / "owners.xml"
         text = _SCENARIO.read_text("utf-8").replace("PCAPS", str(self._pcaps))
-        scenario.write_text(text.replace("PRESS_AFTER", str(round(self._press_after * 1000))), "utf-8")
+        text = text.replace("PRESS_AFTER", str(round(self._press_after * 1000)))
+        tone = self.directory / "voice.pcap"
+        write_tone(tone, OWNER_HERTZ, _TALK_SECONDS)
+        text = text.replace("LATE", str(round(self._late * 1000))).replace("TONE", str(tone))
+        scenario.write_text(text, "utf-8")
         command = [str(self._program), "-sf", str(scenario), "-i", LOOPBACK, "-p", str(self.port), "-nostdin"]
         command += ["-mi", LOOPBACK, "-mp", str(self._media_port)]
         if self._trace:

@@ -17,12 +17,13 @@ from deploy.stack.owners import Owners
 from deploy.stack.ports import LOOPBACK, free_port
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import Redis
+from deploy.stack.seats import Seats
 from deploy.stack.service import ServiceProcess, migrate
 from deploy.stack.supervisor import Part, Supervisor
 
 _P = TypeVar("_P", bound=Part)
 _SERVICES = ("escalation", "outbound", "movecar")
-_SERVERS = ("postgres", "redis", "owners", "asterisk")
+_SERVERS = ("postgres", "redis", "owners", "asterisk", "seats")
 
 
 def _free_address() -> str:
@@ -34,6 +35,7 @@ class StackPlan:
     """What a stack is made of. Addresses are HOST:PORT; free ports unless given.
 
     trunk_uri: where calls go; None: to SIPp owners of its own, on `owners_port` if given.
+    seats: operators who have a telephone (B7), on a SIPp of its own where the owners are ours too.
     environment: further settings of the services, with their prefix. durable=False: faster, for tests.
     """
 
@@ -45,6 +47,7 @@ class StackPlan:
     owners_port: int | None = None
     press_after: float = 3.0
     key_wait: int = 6
+    seats: tuple[str, ...] = ("op1", "op2")
     voice: Voice = field(default_factory=Voice)
     environment: Mapping[str, str] = field(default_factory=dict)
     durable: bool = True
@@ -54,7 +57,7 @@ class Stack:
     """A whole installation, below `plan.directory`. Its database and keys survive a restart.
 
     As an async context manager it is started and stopped with the block. Parts are named `postgres`, `redis`,
-    `asterisk`, `owners` (unless calls go elsewhere), `movecar`, `outbound`, `escalation`.
+    `asterisk`, `owners` and `seats` (unless calls go elsewhere), `movecar`, `outbound`, `escalation`.
     """
 
     def __init__(self, plan: StackPlan, report: Callable[[str], None] = lambda line: None) -> None:
@@ -97,6 +100,10 @@ class Stack:
     @property
     def owners(self) -> Owners:
         return self._known("owners", Owners)
+
+    @property
+    def seats(self) -> Seats:
+        return self._known("seats", Seats)
 
     @property
     def trunk_uri(self) -> str:
@@ -201,7 +208,7 @@ class Stack:
             self._parts["owners"] = Owners(
                 directory / "owners", port=plan.owners_port, press_after=plan.press_after
             )
-        self._parts["asterisk"] = Asterisk(
+        switch = self._parts["asterisk"] = Asterisk(
             directory / "asterisk",
             prompts=prompt_directory(plan.voice),
             trunk_uri=self.trunk_uri,
@@ -210,7 +217,11 @@ class Stack:
             max_calls=2 * int(self._given().get("MOVECAR_MAX_CONCURRENT_CALLS") or 30),
             desk_number=self._given().get("MOVECAR_DESK_PHONE", DESK_NUMBER).replace("-", ""),
             desk_caller_id=self._given().get("MOVECAR_DESK_CALLER_ID", DESK_CALLER_ID),
+            seats=tuple((name, secrets.token_hex(16)) for name in plan.seats),
         )
+        if plan.trunk_uri is None:
+            # not beside a trunk to real telephones: these seats would answer real owners
+            self._parts["seats"] = Seats(directory / "seats", switch.settings)
 
     def _make_services(self, environment: Mapping[str, str]) -> None:
         listens = {

@@ -25,6 +25,8 @@ class Trigger(StrEnum):
     GREETING_ENDED = "greeting_ended"
     KEY_PRESSED = "key_pressed"
     PROMPT_FAILED = "prompt_failed"
+    SEAT_CONNECTED = "seat_connected"
+    SEAT_UNAVAILABLE = "seat_unavailable"
     ENDED = "ended"
     ORIGINATE_FAILED = "originate_failed"
     """No channel came of it, or its end was not seen."""
@@ -52,6 +54,8 @@ _GREETED: Final = {
     Trigger.GREETING_ENDED: "answered",
     Trigger.KEY_PRESSED: "answered",
     Trigger.PROMPT_FAILED: "answered",
+    Trigger.SEAT_CONNECTED: "answered",
+    Trigger.SEAT_UNAVAILABLE: "answered",
     Trigger.LEFT_ANSWER: "answered",
 }
 _OVER: Final = {

@@ -55,6 +55,34 @@ class PromptFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatRinging:
+    """The operator's seat is rung (B7)."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatConnected:
+    """The owner and the operator's seat hear each other (B7)."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatUnavailable:
+    """The seat cannot be had: absent, busy, declining or not answering in time. The call goes on without."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatLeft:
+    """The seat hung up; the owner is thanked."""
+
+    attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The channel is gone; `cause` is the Q.850 hang-up cause (0 when the far end gave none)."""
 
@@ -70,8 +98,17 @@ class OriginateFailed:
     reason: int
 
 
+SeatEvent = SeatRinging | SeatConnected | SeatUnavailable | SeatLeft
 CallEvent = (
-    Ringing | Answered | GreetingStarted | GreetingEnded | KeyPressed | PromptFailed | Ended | OriginateFailed
+    Ringing
+    | Answered
+    | GreetingStarted
+    | GreetingEnded
+    | KeyPressed
+    | PromptFailed
+    | SeatEvent
+    | Ended
+    | OriginateFailed
 )
 
 EVENT_NAMES: Final = frozenset({"Newstate", "Hangup", "OriginateResponse", "UserEvent"})
@@ -87,6 +124,14 @@ _NUMBER: Final = re.compile("[0-9]{1,3}")
 _STATES: Final[Mapping[str, type[Ringing | Answered]]] = MappingProxyType({"5": Ringing, "6": Answered})
 _PHASES: Final[Mapping[str, type[GreetingStarted | GreetingEnded]]] = MappingProxyType(
     {"start": GreetingStarted, "end": GreetingEnded}
+)
+_SEAT_PHASES: Final[Mapping[str, type[SeatEvent]]] = MappingProxyType(
+    {
+        "ringing": SeatRinging,
+        "connected": SeatConnected,
+        "unavailable": SeatUnavailable,
+        "left": SeatLeft,
+    }
 )
 
 
@@ -143,6 +188,11 @@ def _user_event(fields: Mapping[str, str]) -> CallEvent | None:
             return KeyPressed(attempt_id, key)
         case "MovecarPromptFailed":
             return PromptFailed(attempt_id)
+        case "MovecarSeat":
+            seat_event = _SEAT_PHASES.get(fields.get("Phase", ""))
+            if seat_event is None:
+                raise HostileEvent("Phase")
+            return seat_event(attempt_id)
         case _:
             raise HostileEvent("UserEvent")
 
@@ -156,6 +206,8 @@ class CallFacts:
     """The first key with a meaning; the dialplan acts on that one."""
     greetings_ended: int = 0
     prompt_failed: bool = False
+    bridged: bool = False
+    """Whether the owner was connected to a seat: what was agreed there, only the operator knows (B7)."""
 
     def after(self, event: CallEvent) -> "CallFacts":
         """Return the facts once `event` is known too. Only an answered call can be greeted or keyed."""
@@ -170,6 +222,10 @@ class CallFacts:
                 return replace(self, answered=True)
             case PromptFailed():
                 return replace(self, answered=True, prompt_failed=True)
+            case SeatConnected():
+                return replace(self, answered=True, bridged=True)
+            case SeatRinging() | SeatUnavailable() | SeatLeft():
+                return replace(self, answered=True)
             case _:
                 return self
 
@@ -177,6 +233,13 @@ class CallFacts:
 KEY_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
     {"1": "agreed", "2": "disputed", "3": "refused", "0": "wanted_operator"}
 )
+
+BRIDGED_OUTCOME: Final[AttemptOutcome] = "wanted_operator"
+"""What an owner who talks with the operator has decided is for the operator to say."""
+BRIDGED: Final = "bridged"
+"""The reason of that outcome when the two were connected, and the dialplan's word for it."""
+SEAT_UNAVAILABLE: Final = "seat_unavailable"
+"""The reason beside an outcome when a seat was wanted and could not be had."""
 
 GREETINGS: Final = 2
 """How often the greeting and the menu are read before silence is taken for an answer."""
@@ -225,6 +288,8 @@ def outcome_of(facts: CallFacts, cause: int) -> AttemptOutcome:
     """Return how a call ended that had come to `facts` when its channel went away with `cause`."""
     if facts.key is not None:
         return KEY_OUTCOMES[facts.key]
+    if facts.bridged:
+        return BRIDGED_OUTCOME
     if facts.prompt_failed:
         return "failed"
     if facts.answered:
@@ -239,11 +304,15 @@ def outcome_of_failure(reason: int) -> AttemptOutcome:
 
 @dataclass(frozen=True, slots=True)
 class LeftResult:
-    """What the dialplan wrote down for a client that was away. `ended_at` is None while the call is up."""
+    """What the dialplan wrote down for a client that was away. `ended_at` is None while the call is up.
+
+    `bridged_at`: when the owner was connected to a seat; None when he was not.
+    """
 
     outcome: AttemptOutcome
     answered_at: datetime | None
     ended_at: datetime | None
+    bridged_at: datetime | None = None
 
 
 LEFT_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
@@ -252,21 +321,25 @@ LEFT_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
         "disputed": "disputed",
         "refused": "refused",
         "wanted_operator": "wanted_operator",
+        BRIDGED: BRIDGED_OUTCOME,
         "no_input": "no_input",
         "hung_up": "hung_up",
         "failed": "failed",
     }
 )
 
-_LEFT: Final = re.compile(r"([a-z_]{1,20});([0-9]{0,12});([0-9]{0,12})")
+_LEFT: Final = re.compile(r"([a-z_]{1,20});([0-9]{0,12});([0-9]{0,12})(?:;([0-9]{1,12}))?")
 
 
 def read_left(value: str) -> LeftResult:
-    """Read `<result>;<answered epoch>;<ended epoch>`. Raises HostileEvent when it is anything else."""
+    """Read `<result>;<answered epoch>;<ended epoch>`, of a bridged call also `;<connected epoch>`.
+
+    Raises HostileEvent when it is anything else.
+    """
     match = _LEFT.fullmatch(value)
-    if match is None or match[1] not in LEFT_OUTCOMES:
+    if match is None or match[1] not in LEFT_OUTCOMES or (match[1] == BRIDGED) is (match[4] is None):
         raise HostileEvent("Val")
-    return LeftResult(LEFT_OUTCOMES[match[1]], _moment(match[2]), _moment(match[3]))
+    return LeftResult(LEFT_OUTCOMES[match[1]], *(_moment(match[group] or "") for group in (2, 3, 4)))
 
 
 def _moment(epoch: str) -> datetime | None:

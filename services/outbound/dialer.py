@@ -15,6 +15,7 @@ from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
 from services.common.database import Database, is_outage, padded, rows_changed
+from services.common.events import CallMode
 from services.common.pace import Pace
 from services.common.phones import InvalidPhone
 from services.common.speech import UnspeakablePlateError, speak
@@ -31,6 +32,7 @@ from services.outbound.records import AttemptRecord, Change
 from services.outbound.rows import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleRecord, record_of
 from services.outbound.scripts.machine import Approved
 from services.outbound.scripts.watch import Scripts
+from services.outbound.seats import connection
 from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)
@@ -48,6 +50,8 @@ _NEXT_IN_QUEUE: Final = (
         CONTACTS.c.callees,
         CONTACTS.c.vehicle,
         CONTACTS.c.operator,
+        CONTACTS.c.mode,
+        CONTACTS.c.seat,
     )
     .join_from(ATTEMPTS, CONTACTS)
     .where(ATTEMPTS.c.state == "queued")
@@ -90,6 +94,9 @@ class Claimed:
     plate_sealed: str
     number_sealed: str
     script: Approved
+    mode: CallMode
+    operator: str
+    """Username of the operator whose case it is."""
 
 
 class Dialer:
@@ -221,6 +228,7 @@ class Dialer:
 
     def _call(self, call: Claimed) -> Call:
         contact_id = call.record.contact_id
+        mode, seat = connection(call.mode, call.operator)
         return Call(
             attempt_id=call.record.id,
             callee=digits_to_dial(self._keys, contact_id, call.number_sealed),
@@ -228,6 +236,8 @@ class Dialer:
             script=call.script.version,
             speak=speak(self._keys.open(call.plate_sealed, context(contact_id))),
             ring_seconds=self._ring_seconds,
+            mode=mode,
+            seat=seat,
         )
 
     async def close(self) -> None:
@@ -240,4 +250,5 @@ class Dialer:
 
 def _claimed(row: Any, script: Approved) -> Claimed:
     record = record_of(row)
-    return Claimed(record, row.plate_sealed, row.numbers_sealed[record.number_index], script)
+    number = row.numbers_sealed[record.number_index]
+    return Claimed(record, row.plate_sealed, number, script, row.mode, row.seat)

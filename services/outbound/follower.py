@@ -9,7 +9,7 @@ import structlog
 from services.common.ami import AmiError
 from services.common.clock import Clock
 from services.outbound.attempts import Trigger
-from services.outbound.calls import CallEvent, Ended, OriginateFailed
+from services.outbound.calls import CallEvent, Ended, OriginateFailed, SeatLeft, SeatRinging
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
 from services.outbound.metrics import CALLS_UP
@@ -57,6 +57,8 @@ class Follower:
         changes = []
         for event in events:
             attempt_id = event.attempt_id
+            if isinstance(event, SeatRinging | SeatLeft):
+                continue  # nothing to be written down: the seat's answer counts, and the call's end
             if attempt_id not in self._lines:
                 continue  # another instance's call, or one whose end is written down
             change = Change.seen(event, now)

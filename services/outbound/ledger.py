@@ -57,14 +57,14 @@ class _Loaded:
     record: AttemptRecord
     contact: _Contact
     version: int
-    shown: tuple[str, str | None]
+    shown: tuple[str, str | None, datetime | None]
     changed_at: datetime | None = None
     triggers: list[str] = field(default_factory=list)
 
     @property
     def is_news(self) -> bool:
         """Whether the other services see a difference."""
-        return self.shown != (self.record.state, self.record.outcome)
+        return self.shown != _shown(self.record)
 
     @property
     def transition(self) -> str:
@@ -143,6 +143,7 @@ class Ledger:
                             case_id=record.case_id,
                             contact_id=record.contact_id,
                             outcome=outcome,
+                            reason=record.concluding_reason,
                         )
                     )
                     written.concluded.append(outcome)
@@ -163,6 +164,10 @@ class Ledger:
             queued_at=at,
             due_at=at + timedelta(seconds=step.wait),
         )
+
+
+def _shown(record: AttemptRecord) -> tuple[str, str | None, datetime | None]:
+    return record.state, record.outcome, record.bridged_at
 
 
 def _advance(loaded: Mapping[str, _Loaded], change: Change) -> None:
@@ -186,7 +191,7 @@ async def _load(session: AsyncSession, ids: set[str]) -> dict[str, _Loaded]:
     for row in rows:
         record = record_of(row)
         contact = _Contact(row.concluded, row.withdrawn_at, row.callees)
-        loaded[record.id] = _Loaded(record, contact, record.version, (record.state, record.outcome))
+        loaded[record.id] = _Loaded(record, contact, record.version, _shown(record))
     return loaded
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from services.common.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
 from services.common.ami.actions import ATTEMPT_ID, CALLER_ID, Action
+from services.common.events import CallMode
 from services.outbound.calls import (
     CallEvent,
     Ended,
@@ -34,7 +35,8 @@ class Call:
     """A call to be placed. Raises UnsafeValue when it is made with anything that may not be dialled or sent.
 
     `callee`: digits of a mobile or fixed line; `caller_id`, `script`: of the call script in force (B1, B3);
-    `speak`: the plate as `speech.speak` gives it (B2); `ring_seconds`: 1–300.
+    `speak`: the plate as `speech.speak` gives it (B2); `ring_seconds`: 1–300; `mode` and `seat`: as
+    `seats.connection` gives them (B7).
     """
 
     attempt_id: str
@@ -43,6 +45,8 @@ class Call:
     script: int
     speak: str = field(repr=False)
     ring_seconds: float
+    mode: CallMode = "notice"
+    seat: str = ""
     action: Action = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -53,6 +57,8 @@ class Call:
             script=self.script,
             speak=self.speak,
             ring_seconds=self.ring_seconds,
+            mode=self.mode,
+            seat=self.seat,
         )
         object.__setattr__(self, "action", action)
 

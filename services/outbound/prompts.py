@@ -16,10 +16,12 @@ SEGMENTS: Final[Mapping[str, str]] = MappingProxyType(
         "greeting-head": "您好，这是公安幺幺零挪车服务专线，您是",
         "greeting-tail": "车主吗？",
         "menu": "马上挪车请按1，不是您的车或有异议请按2，无法挪车请按3，转人工请按0。",
+        "hold": "正在为您转接人工坐席，请稍候。",
         "goodbye-agreed": "谢谢您的配合，请尽快挪车，再见。",
         "goodbye-disputed": "您的情况已记录，将转交公安幺幺零处理，再见。",
         "goodbye-refused": "已记录您暂时无法挪车，将转交公安幺幺零处理，再见。",
         "goodbye-operator": "已为您登记，人工坐席将尽快与您联系，再见。",
+        "goodbye-seat": "感谢您的接听，再见。",
         "goodbye-silent": "没有收到您的按键，稍后将再次与您联系，再见。",
     }
 )

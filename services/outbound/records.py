@@ -19,6 +19,8 @@ _OF_EVENT: Final[dict[type, Trigger]] = {
     calls.GreetingEnded: Trigger.GREETING_ENDED,
     calls.KeyPressed: Trigger.KEY_PRESSED,
     calls.PromptFailed: Trigger.PROMPT_FAILED,
+    calls.SeatConnected: Trigger.SEAT_CONNECTED,
+    calls.SeatUnavailable: Trigger.SEAT_UNAVAILABLE,
     calls.Ended: Trigger.ENDED,
     calls.OriginateFailed: Trigger.ORIGINATE_FAILED,
 }
@@ -84,6 +86,11 @@ class AttemptRecord:
     trunk: str | None = None
     bridged_at: datetime | None = None
 
+    @property
+    def concluding_reason(self) -> str | None:
+        """Why the contact ended as it did, where its outcome alone does not say."""
+        return self.reason if self.outcome in {"wanted_operator", "withheld"} else None
+
     def snapshot(self, at: datetime) -> AttemptChanged:
         """Return the event that tells the other services how the attempt stands since `at`."""
         return AttemptChanged(
@@ -146,14 +153,26 @@ class AttemptRecord:
                 self.outcome = self.outcome or calls.KEY_OUTCOMES[change.key]
             case Trigger.PROMPT_FAILED:
                 self.prompt_failed_at = at
+            case Trigger.SEAT_CONNECTED:
+                self._connected(at)
+                # The person decides what the owner has decided; the call goes on meanwhile.
+                self.outcome = self.outcome or calls.BRIDGED_OUTCOME
+            case Trigger.SEAT_UNAVAILABLE:
+                self.reason = self.reason or calls.SEAT_UNAVAILABLE
             case Trigger.LEFT_ANSWER if change.left:
+                self._connected(change.left.bridged_at)
                 self.outcome = self.outcome or change.left.outcome
             case _ if self.state == "ended":
                 self._end(change)
         return True
 
+    def _connected(self, at: datetime | None) -> None:
+        if at is not None and self.bridged_at is None:
+            self.bridged_at, self.reason = at, calls.BRIDGED
+
     def _end(self, change: Change) -> None:
         left = change.left
+        self._connected(left.bridged_at if left else None)
         if left and left.answered_at:
             self.answered_at = self.answered_at or left.answered_at
         self.ended_at = (left.ended_at if left else None) or change.at
@@ -183,4 +202,5 @@ class AttemptRecord:
             key=self.key,
             greetings_ended=self.greetings_ended,
             prompt_failed=self.prompt_failed_at is not None,
+            bridged=self.bridged_at is not None,
         )

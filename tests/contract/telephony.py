@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.common.ami import AmiLink, Refused
-from services.common.events import AttemptOutcome
+from services.common.events import AttemptOutcome, CallMode
 from services.common.ids import new_id
 from services.common.speech import speak
 from services.outbound.calls import (
@@ -26,6 +26,11 @@ from services.outbound.calls import (
     KeyPressed,
     OriginateFailed,
     Ringing,
+    SeatConnected,
+    SeatEvent,
+    SeatLeft,
+    SeatRinging,
+    SeatUnavailable,
     outcome_of,
     outcome_of_failure,
 )
@@ -89,6 +94,18 @@ class Line:
             seen.outcome = outcome_of(seen.facts, event.cause)
         elif seen.outcome is None and isinstance(event, OriginateFailed):
             seen.outcome = outcome_of_failure(event.reason)
+
+    def to_seat(self, number: str, seat: str, mode: CallMode = "bridge") -> Call:
+        """A call whose owner is to be connected to a seat, or may be."""
+        return Call(
+            attempt_id=new_id(),
+            callee=number,
+            caller_id="0519110",
+            speak=speak("苏D10001"),
+            ring_seconds=self.ring_seconds,
+            mode=mode,
+            seat=seat,
+        )
 
     def call(self, digit: str, attempt_id: str | None = None) -> Call:
         return Call(
@@ -202,6 +219,67 @@ async def a_caller_id_without_an_endpoint_rings_nobody(line: Line) -> None:
     assert [type(event) for event in seen.events] == [OriginateFailed]
 
 
+TAKES_TIME = "13900000121"
+"""An owner who presses 1, but not before the greeting is over."""
+ASKS_FOR_A_PERSON = "13900000100"
+
+
+def _seat_events(seen: Seen) -> list[type]:
+    return [type(event) for event in seen.events if isinstance(event, SeatEvent)]
+
+
+async def an_owner_is_connected_to_the_seat_after_the_greeting(line: Line) -> None:
+    call = line.to_seat(TAKES_TIME, "op1")
+    await line.pbx.originate(call)
+    seen = await line.until(call.attempt_id, lambda seen: seen.facts.bridged)
+    assert _seat_events(seen) == [SeatRinging, SeatConnected]
+    left = await line.pbx.left_result(call.attempt_id)
+    assert left is not None
+    assert (left.outcome, left.ended_at) == ("wanted_operator", None)
+    assert left.bridged_at is not None
+    assert await line.pbx.hangup(call.attempt_id)
+    seen = await line.ended(call.attempt_id)
+    assert (seen.outcome, seen.facts.key) == ("wanted_operator", None)
+    left = await line.pbx.left_result(call.attempt_id)
+    assert left is not None
+    assert left.answered_at is not None
+    assert left.ended_at is not None
+    assert left.bridged_at is not None
+    assert left.answered_at <= left.bridged_at <= left.ended_at
+
+
+async def a_seat_that_leaves_ends_the_call(line: Line) -> None:
+    call = line.to_seat(TAKES_TIME, "brief")
+    await line.pbx.originate(call)
+    seen = await line.ended(call.attempt_id)
+    assert _seat_events(seen) == [SeatRinging, SeatConnected, SeatLeft]
+    assert seen.outcome == "wanted_operator"
+
+
+async def without_the_seat_the_owner_is_given_the_menu(line: Line) -> None:
+    call = line.to_seat(TAKES_TIME, "awayx")
+    await line.pbx.originate(call)
+    seen = await line.ended(call.attempt_id)
+    assert _seat_events(seen) == [SeatUnavailable]
+    assert (seen.outcome, seen.facts.key) == ("agreed", "1")
+
+
+async def key_0_connects_to_the_seat(line: Line) -> None:
+    call = line.to_seat(ASKS_FOR_A_PERSON, "brief", "notice")
+    await line.pbx.originate(call)
+    seen = await line.ended(call.attempt_id)
+    assert _seat_events(seen) == [SeatRinging, SeatConnected, SeatLeft]
+    assert (seen.outcome, seen.facts.key, seen.facts.bridged) == ("wanted_operator", "0", True)
+
+
+async def key_0_without_a_seat_is_told_that_somebody_will_call(line: Line) -> None:
+    call = line.to_seat(ASKS_FOR_A_PERSON, "awayx", "notice")
+    await line.pbx.originate(call)
+    seen = await line.ended(call.attempt_id)
+    assert _seat_events(seen) == [SeatUnavailable]
+    assert (seen.outcome, seen.facts.bridged) == ("wanted_operator", False)
+
+
 CHECKS: tuple[Callable[[Line], Awaitable[None]], ...] = (
     every_digit_ends_as_its_owner_behaves,
     an_agreeing_owner_is_heard_step_by_step,
@@ -212,6 +290,11 @@ CHECKS: tuple[Callable[[Line], Awaitable[None]], ...] = (
     a_second_call_with_the_same_attempt_id_rings_nobody,
     it_says_which_caller_ids_it_would_force,
     a_caller_id_without_an_endpoint_rings_nobody,
+    an_owner_is_connected_to_the_seat_after_the_greeting,
+    a_seat_that_leaves_ends_the_call,
+    without_the_seat_the_owner_is_given_the_menu,
+    key_0_connects_to_the_seat,
+    key_0_without_a_seat_is_told_that_somebody_will_call,
 )
 
 every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

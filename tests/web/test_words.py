@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 from playwright.async_api import Page
 
-from services.common.events import AttemptOutcome, AttemptState, ContactOutcome, EscalationReason
+from services.common.events import AttemptOutcome, AttemptState, CallMode, ContactOutcome, EscalationReason
 from services.common.http.auth import ROLES
 from services.escalation.documents import DISPOSITIONS
 from services.escalation.machine import STATUSES as ESCALATION_STATUSES
@@ -28,6 +28,7 @@ LISTS: dict[str, set[str]] = {
     "STATUSES": set(STATUSES),
     "CASE_OUTCOMES": set(get_args(Outcome)),
     "ATTENTION_REASONS": set(get_args(AttentionReason)),
+    "MODES": set(get_args(CallMode)),
     "ATTEMPT_STATES": set(get_args(AttemptState)),
     "ATTEMPT_OUTCOMES": set(get_args(AttemptOutcome)),
     "ESCALATION_REASONS": set(get_args(EscalationReason)),
@@ -40,6 +41,9 @@ LISTS: dict[str, set[str]] = {
 
 ACTIONS: dict[str, set[Trigger]] = {
     "confirm-moved": {"moved"},
+    "answer-agreed": {"owner_agreed"},
+    "answer-disputed": {"owner_disputed"},
+    "answer-refused": {"owner_refused"},
     "redial": {"redialled"},
     "correct-plate": {"plate_corrected"},
     "still-blocked": {"still_blocked", "still_blocked_again"},

@@ -39,6 +39,9 @@ DESK_CONTEXT: Final = "movecar-desk"
 DESK_CALLER_ID: Final = r"[0-9]{3,12}"
 SAY: Final = r"[a-z0-9_-]{1,32}(?:\.[a-z0-9_-]{1,32}){0,39}"
 """Names of prompts, in the order they are said."""
+MODE: Final = "(?:notice|bridge)"
+SEAT: Final = "[a-z0-9]{1,20}"
+"""An operator's seat: the part of its endpoint's name after `seat-` (B7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "Timeout": r"(?:[1-9][0-9]{3,4}|[12][0-9]{5}|300000)",
                 "Async": "true",
                 "ChannelId": ATTEMPT_ID,
-                "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK},MOVECAR_SCRIPT={SCRIPT}",
+                "Variable": rf"MOVECAR_ATTEMPT={ATTEMPT_ID},MOVECAR_SPEAK={SPEAK},MOVECAR_SCRIPT={SCRIPT}"
+                rf",MOVECAR_MODE={MODE},MOVECAR_SEAT=(?:{SEAT})?",
             }
         ),
         # The desk's line: its number is the endpoint's own, so that the product can call no other this way.
@@ -173,12 +177,21 @@ def logoff() -> Action:
 
 
 def originate(
-    *, attempt_id: str, callee: str, caller_id: str, script: int, speak: str, ring_seconds: float
+    *,
+    attempt_id: str,
+    callee: str,
+    caller_id: str,
+    script: int,
+    speak: str,
+    ring_seconds: float,
+    mode: str = "notice",
+    seat: str = "",
 ) -> Action:
     """Ring `callee` for at most `ring_seconds` (1–300), then run the notice dialplan if answered (B1, B2).
 
     The endpoint is that of `caller_id`, and forces it on the wire whatever the action's CallerID says (B1).
-    `script` (1–9999) says which greeting is played (B3).
+    `script` (1–9999) says which greeting is played (B3). In `mode` bridge the owner is connected to `seat`
+    after the greeting, otherwise by key 0; without a seat to nobody (B7).
     The attempt's id is the channel's id and the ActionID as well: it is a UUID used for one call only, so
     every later event of the call can be told apart without any memory of the action.
     """
@@ -193,7 +206,8 @@ def originate(
             "Timeout": str(round(ring_seconds * 1000)),
             "Async": "true",
             "ChannelId": attempt_id,
-            "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak},MOVECAR_SCRIPT={script}",
+            "Variable": f"MOVECAR_ATTEMPT={attempt_id},MOVECAR_SPEAK={speak},MOVECAR_SCRIPT={script}"
+            f",MOVECAR_MODE={mode},MOVECAR_SEAT={seat}",
         },
         action_id=attempt_id,
     )

@@ -6,7 +6,14 @@ from services.common.events import EscalationReason
 from services.common.http.auth import Principal
 from services.common.http.problems import Problem
 from services.movecar.cases.intake import open_case_of, open_key
-from services.movecar.cases.machine import Trigger
+from services.movecar.cases.machine import (
+    ANSWER_TRIGGERS,
+    ANSWERED_BY_PHONE,
+    ESCALATION_OF_TRIGGER,
+    IllegalTransition,
+    OwnerAnswer,
+    Trigger,
+)
 from services.movecar.cases.models import Case
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
@@ -68,6 +75,31 @@ async def still_blocked(session: AsyncSession, rules: CaseRules, case: Case, ope
         trigger,
         actor=operator.name,
         escalation="owner_uncooperative" if again else None,
+    )
+
+
+async def record_answer(
+    session: AsyncSession,
+    rules: CaseRules,
+    case: Case,
+    operator: Principal,
+    answer: OwnerAnswer,
+    note: str,
+) -> None:
+    """Take down what the owner said to the operator on the telephone (B7).
+
+    Raises IllegalTransition where the owner was neither connected to the operator nor asked for one.
+    """
+    trigger = ANSWER_TRIGGERS[answer]
+    if case.status == "attention" and case.attention_reason not in ANSWERED_BY_PHONE:
+        raise IllegalTransition(case.status, trigger)
+    await rules.apply(
+        session,
+        case,
+        trigger,
+        actor=operator.name,
+        note=note,
+        escalation=ESCALATION_OF_TRIGGER.get(trigger),
     )
 
 

@@ -16,7 +16,7 @@ from services.common.phones import InvalidPhone, callable_number, own_lines
 from services.common.text import Line, Note
 from services.movecar.cases import actions
 from services.movecar.cases.intake import Request, open_case
-from services.movecar.cases.machine import IllegalTransition, Status
+from services.movecar.cases.machine import IllegalTransition, OwnerAnswer, Status
 from services.movecar.cases.models import Case
 from services.movecar.cases.rows import CaseMoved, find_case
 from services.movecar.cases.search import find_cases, history_of
@@ -49,6 +49,13 @@ class CorrectedPlate(Body):
 
     plate: PlateText
     plate_color: ColorText | None = None
+
+
+class RecordedAnswer(Body):
+    """What the owner said to the operator on the telephone."""
+
+    answer: OwnerAnswer
+    note: Note = ""
 
 
 class Withdrawal(Body):
@@ -141,8 +148,6 @@ class CaseApi:
             phone = callable_number(body.requester_phone, self._own)
         except InvalidPhone as error:
             raise invalid("requester_phone", error.message, reason=str(error.reason)) from None
-        if body.mode == "bridge":
-            raise invalid("mode", "桥接模式尚未启用，请使用 notice")
         request = Request(
             plate=plate,
             color=read_color(body.plate_color, plate),
@@ -290,6 +295,14 @@ class CaseApi:
                 "The car is still there: call once more, then escalate",
                 None,
                 lambda call, case, by: actions.still_blocked(call.session, rules, case, by),
+            ),
+            operator_call(
+                "/record-answer",
+                "What the owner said to the operator on the telephone",
+                RecordedAnswer,
+                lambda call, case, by: actions.record_answer(
+                    call.session, rules, case, by, call.body.answer, call.body.note
+                ),
             ),
             operator_call(
                 "/withdraw",

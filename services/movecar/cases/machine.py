@@ -39,6 +39,9 @@ Trigger = Literal[
     "refused",
     "exhausted",
     "call_needs_person",
+    "owner_agreed",
+    "owner_disputed",
+    "owner_refused",
     "moved",
     "grace_over",
     "still_blocked",
@@ -73,6 +76,10 @@ TRANSITIONS: dict[tuple[Status, Trigger], Status] = {
     # A redial asks the registry again: numbers change, and the lookup stays bound to this case (A3).
     ("attention", "redialled"): "looking_up",
     ("attention", "deadline_passed"): "escalated",
+    # The operator has talked with the owner and says what came of it (B7).
+    ("attention", "owner_agreed"): "notified",
+    ("attention", "owner_disputed"): "escalated",
+    ("attention", "owner_refused"): "escalated",
     ("escalated", "acknowledged"): "handed_over",
     # The desk may deal with a case in one step.
     ("escalated", "disposed"): "closed",
@@ -113,9 +120,22 @@ CONTACT_ATTENTION: dict[ContactOutcome, AttentionReason] = {
 }
 """Why a person must look at it."""
 
+OwnerAnswer = Literal["agreed", "disputed", "refused"]
+ANSWER_TRIGGERS: dict[OwnerAnswer, Trigger] = {
+    "agreed": "owner_agreed",
+    "disputed": "owner_disputed",
+    "refused": "owner_refused",
+}
+"""What an owner can have said to the operator on the telephone."""
+
+ANSWERED_BY_PHONE: frozenset[AttentionReason] = frozenset({"wanted_operator"})
+"""Why a case waits for what the owner said: he was connected to a seat, or asked for a person."""
+
 ESCALATION_OF_TRIGGER: dict[Trigger, EscalationReason] = {
     "disputed": "dispute",
     "refused": "owner_uncooperative",
+    "owner_disputed": "dispute",
+    "owner_refused": "owner_uncooperative",
     "exhausted": "unreachable",
     "still_blocked_again": "owner_uncooperative",
 }

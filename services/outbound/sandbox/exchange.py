@@ -10,10 +10,10 @@ from typing import Final
 
 from services.common.ami.actions import SCRIPT, TRUNK
 from services.common.clock import Clock
-from services.outbound.calls import KEY_OUTCOMES
+from services.outbound.calls import BRIDGED, KEY_OUTCOMES
 from services.outbound.evidence.line import CallRecord, Disposition
 from services.outbound.sandbox import owners
-from services.outbound.sandbox.owners import OWNERS, Owner
+from services.outbound.sandbox.owners import Owner, owner_of, seat_answers
 from services.outbound.sandbox.protocol import Action, Fields
 from services.outbound.sandbox.recorder import Recorder
 
@@ -67,6 +67,9 @@ class Channel:
     script: str
     serial: int
     started: datetime
+    bridge: bool = False
+    """Whether the owner is connected to the seat after the greeting (B7)."""
+    seat: str = ""
     answered: datetime | None = None
     state: str = "Down"
     began: float = 0.0
@@ -75,6 +78,8 @@ class Channel:
     answered_at: int | None = None
     desk: bool = False
     """Whether it is a call to the desk's line."""
+    connected_at: int | None = None
+    """When the owner was connected to the seat."""
     dialled: asyncio.Future[bool] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     """Whether it was answered."""
     task: asyncio.Task[None] | None = None
@@ -122,7 +127,7 @@ class Exchange:
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
         self.results: dict[str, str] = {}
-        """What the dialplan leaves in AstDB: attempt id → `result;answered;ended`."""
+        """What the dialplan leaves in AstDB: attempt id → `result;answered;ended`, `;connected` if bridged."""
 
     def originate(self, action: Action) -> Channel:
         """Begin a call; its events follow from the next turn of the event loop. Raises NoSuchCall."""
@@ -153,6 +158,8 @@ class Exchange:
             script=action.variables.get("MOVECAR_SCRIPT", ""),
             serial=number,
             started=self._clock.now(),
+            bridge=action.variables.get("MOVECAR_MODE") == "bridge",
+            seat=action.variables.get("MOVECAR_SEAT", ""),
             began=self._clock.monotonic(),
             desk=desk,
         )
@@ -186,13 +193,13 @@ class Exchange:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _life(self, channel: Channel, action: Action, ring_limit: float) -> None:
-        fate = "failed"
+        fate, owner = "failed", owner_of(channel.number)
         try:
             self._tell("Newchannel", channel)
-            fate = await self._dial(channel, OWNERS[channel.number[-1]], ring_limit)
+            fate = await self._dial(channel, owner, ring_limit)
             if fate == "answered":
                 self._answer_originate(channel, action, fate, channel.name)
-                await (self._inform if channel.desk else self._converse)(channel, OWNERS[channel.number[-1]])
+                await (self._inform if channel.desk else self._converse)(channel, owner)
         except asyncio.CancelledError:
             if channel.unique_id not in self.channels:
                 raise  # stopped; a hang-up only ends the conversation
@@ -233,16 +240,39 @@ class Exchange:
             self._say(channel, "MovecarPromptFailed", *failure)
             channel.result = "failed"
             return
+        reachable = channel.bridge and self._ring_seat(channel)
         self._say(channel, "MovecarGreeting", ("Phase", "start"))
         if owner.key is None:
             await self._pass(owners.UNTIL_HUNG_UP)
             return
-        await self._pass(owners.GREETING_AND_MENU)
+        await self._pass(owners.GREETING)
+        if reachable:
+            await self._talk(channel)
+            return
+        await self._pass(owners.MENU)
         self._say(channel, "MovecarGreeting", ("Phase", "end"))
         await self._pass(owners.UNTIL_KEY)
         self._say(channel, "MovecarKey", ("Key", owner.key))
         channel.result = KEY_OUTCOMES[owner.key]
         self._leave(channel, ended=False)
+        if owner.key == "0" and not channel.bridge and self._ring_seat(channel):
+            await self._pass(owners.UNTIL_SEAT_ANSWERS)
+            await self._talk(channel)
+            return
+        await self._pass(owners.GOODBYE)
+
+    def _ring_seat(self, channel: Channel) -> bool:
+        answers = seat_answers(channel.seat)
+        self._say(channel, "MovecarSeat", ("Phase", "ringing" if answers else "unavailable"))
+        return answers
+
+    async def _talk(self, channel: Channel) -> None:
+        channel.result, channel.connected_at = BRIDGED, int(self._clock.now().timestamp())
+        self._leave(channel, ended=False)
+        self._say(channel, "MovecarGreeting", ("Phase", "end"))
+        self._say(channel, "MovecarSeat", ("Phase", "connected"))
+        await self._pass(owners.TALK)
+        self._say(channel, "MovecarSeat", ("Phase", "left"))
         await self._pass(owners.GOODBYE)
 
     async def _inform(self, channel: Channel, person: Owner) -> None:
@@ -261,7 +291,8 @@ class Exchange:
     def _leave(self, channel: Channel, *, ended: bool) -> None:
         end = int(self._clock.now().timestamp()) if ended else ""
         self.results.pop(channel.attempt_id, None)
-        self.results[channel.attempt_id] = f"{channel.result};{channel.answered_at};{end}"
+        connected = f";{channel.connected_at}" if channel.connected_at is not None else ""
+        self.results[channel.attempt_id] = f"{channel.result};{channel.answered_at};{end}{connected}"
         if len(self.results) > MAX_RESULTS:
             del self.results[next(iter(self.results))]
 

@@ -1,4 +1,4 @@
-"""What the owners of the sandbox do, by the last digit of their number, and how long they take."""
+"""What the sandbox's owners do, by the last digit of their number, and whether somebody is at its seats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,9 +33,29 @@ OWNERS: Final[Mapping[str, Owner]] = MappingProxyType(
     }
 )
 
+_SINGLE: Final[Mapping[str, Owner]] = MappingProxyType(
+    {"13900000100": Owner("answers", key="0"), "13900000121": Owner("answers", key="1")}
+)
+"""Numbers that decide as a whole, as with the owners that `make stack` calls."""
+
+
+def owner_of(number: str) -> Owner:
+    """Return who answers the phone with this number."""
+    return _SINGLE.get(number) or OWNERS[number[-1]]
+
+
+def seat_answers(name: str) -> bool:
+    """Tell whether somebody is at the seat: always, unless its name ends in x (B7)."""
+    return bool(name) and not name.endswith("x")
+
+
 # Seconds, as with real owners and the real prompts.
 UNTIL_RINGING: Final = 1.0
-GREETING_AND_MENU: Final = 18.0
+GREETING: Final = 9.0
+MENU: Final = 9.0
 UNTIL_KEY: Final = 2.0
 GOODBYE: Final = 4.0
+UNTIL_SEAT_ANSWERS: Final = 3.0
+TALK: Final = 30.0
+"""An operator's conversation with an owner; the seat hangs up first."""
 UNTIL_HUNG_UP: Final = 0.5

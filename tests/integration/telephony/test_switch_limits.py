@@ -334,6 +334,7 @@ def test_two_switches_share_no_file_but_the_program(
         "sip_host",
         "caller_ids",
         "key_wait",
+        "seat_clients",
     }
     for field in dataclasses.fields(one):
         if field.name not in shared:

@@ -8,6 +8,9 @@ import { COLORS, ESCALATION_REASONS, STATUSES, say } from "./words.js";
 
 export const ACTIONS = {
   "confirm-moved": { label: "已挪开", statuses: ["notified"], act: direct },
+  "answer-agreed": { label: "车主同意", ...answer("agreed") },
+  "answer-disputed": { label: "车主有异议", ...answer("disputed") },
+  "answer-refused": { label: "车主不挪", ...answer("refused") },
   redial: { label: "重拨", statuses: ["attention"], act: direct },
   "correct-plate": { label: "更正车牌", statuses: ["attention"], act: correctPlate },
   "still-blocked": { label: "仍被堵", statuses: ["notified"], act: direct },
@@ -30,16 +33,31 @@ const FIRST_CHOICE = {
 };
 
 export function actionsFor(item) {
-  return Object.keys(ACTIONS).filter((name) => ACTIONS[name].statuses.includes(item.status));
+  const { status, attention_reason: reason } = item;
+  return Object.keys(ACTIONS).filter((name) => {
+    const { statuses, reasons } = ACTIONS[name];
+    return statuses.includes(status) && (!reasons || reasons.includes(reason));
+  });
 }
 
 // The likeliest next step. None where a person must think first: nobody rings an owner twice by habit.
 export function firstChoice(item) {
-  return item.status === "notified" ? "confirm-moved" : FIRST_CHOICE[item.attention_reason];
+  if (item.status === "notified") return "confirm-moved";
+  const talked = item.attempts.at(-1)?.bridged_at;
+  return talked ? undefined : FIRST_CHOICE[item.attention_reason];
 }
 
 async function direct(name, item) {
   return (await submit(`/cases/${item.id}/${name}`)).data;
+}
+
+// What the owner said to the operator on the telephone.
+function answer(said) {
+  return {
+    statuses: ["attention"],
+    reasons: ["wanted_operator"],
+    act: async (_, item) => (await submit(`/cases/${item.id}/record-answer`, { answer: said })).data,
+  };
 }
 
 function dialogAction(name, item, { title, fields, button, body, missing, refused }) {

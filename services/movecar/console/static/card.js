@@ -136,6 +136,7 @@ export class CaseCard {
 }
 
 export function callWords(attempt) {
+  if (attempt.bridged_at) return attempt.ended_at ? "已与坐席通话" : "正与坐席通话";
   return attempt.outcome ? say(ATTEMPT_OUTCOMES, attempt.outcome) : say(ATTEMPT_STATES, attempt.state);
 }
 

@@ -5,7 +5,7 @@ import { offerSuggestion, plateField } from "./actions.js";
 import { h, setText } from "./dom.js";
 import { Field, Form, input, plain, select } from "./form.js";
 import { when } from "./time.js";
-import { COLORS } from "./words.js";
+import { COLORS, MODES } from "./words.js";
 
 const SITUATIONS = ["堵住车库出入口", "堵住小区通道", "前车挡住无法驶出", "占用消防通道", "占用他人车位"];
 const PROVINCE = /[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使]/;
@@ -42,8 +42,14 @@ export function entryForm({ prefix, opened }) {
     optional: true,
     control: input({ maxlength: 200, list: "situations" }),
   });
+  const mode = new Field({
+    name: "mode",
+    label: "呼叫方式",
+    optional: true,
+    control: select({ bridge: MODES.bridge }, MODES.notice),
+  });
   const note = new Field({ name: "note", label: "备注", optional: true, control: input({ maxlength: 1000 }) });
-  const fields = [plate, location, phone, color, situation, note];
+  const fields = [plate, location, phone, color, situation, note, mode];
   const result = h("p", { class: "result", role: "status" });
 
   function reset() {
@@ -72,6 +78,7 @@ export function entryForm({ prefix, opened }) {
         plate_color: values.plate_color || null,
         situation: plain(values.situation),
         note: plain(values.note),
+        mode: values.mode || "notice",
       });
       result.classList.toggle("joined", data.joined);
       setText(

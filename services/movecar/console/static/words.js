@@ -22,6 +22,11 @@ export const CASE_OUTCOMES = {
   handled_by_110: "110已处置",
 };
 
+export const MODES = {
+  notice: "语音通知，车主按键答复",
+  bridge: "问候后接通本坐席",
+};
+
 export const ATTENTION_REASONS = {
   not_found: "查不到该车，请核对车牌",
   ambiguous_color: "同号有多辆车，请向来电人问清车牌颜色",
@@ -98,6 +103,9 @@ export const TRIGGERS = {
   exhausted: "多次呼叫未果",
   call_needs_person: "呼叫需人工处理",
   contact_concluded_late: "呼叫结果迟到，仅备案",
+  owner_agreed: "电话答复：同意挪车",
+  owner_disputed: "电话答复：有异议",
+  owner_refused: "电话答复：无法挪车",
   moved: "确认已挪开",
   grace_over: "等候期满，自动结案",
   still_blocked: "仍被堵，再次呼叫",
@@ -121,6 +129,8 @@ export const LOOKUP_RESULTS = {
 export const CONTACT_OUTCOMES = {
   exhausted: "全部号码均未联系上",
   no_numbers: "没有可拨的号码",
+  bridged: "已与坐席通话",
+  seat_unavailable: "坐席未接听",
 };
 
 export const REASONS = {
