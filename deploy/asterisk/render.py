@@ -122,11 +122,7 @@ class PbxSettings:
         for name in ("ami_clients", "seat_clients"):
             for network in getattr(self, name):
                 _checked(name, lambda value: str(ipaddress.ip_network(value)), network)
-        for name, secret in self.seats:
-            if re.fullmatch(_SEAT_NAME, name) is None or re.fullmatch(_SEAT_KEY, secret) is None:
-                raise PbxSettingError(f"seats: a name must match {_SEAT_NAME}, a secret {_SEAT_KEY}")
-        if len({name for name, _ in self.seats}) < len(self.seats):
-            raise PbxSettingError("seats: a name is given twice")
+        _check_seats(self.seats)
 
     @property
     def etc(self) -> Path:
@@ -207,6 +203,14 @@ class _ConfTemplate(string.Template):
     """`@{name}`: the dialplan's own `${…}` stays as it is."""
 
     delimiter = "@"
+
+
+def _check_seats(seats: tuple[tuple[str, str], ...]) -> None:
+    for name, secret in seats:
+        if re.fullmatch(_SEAT_NAME, name) is None or re.fullmatch(_SEAT_KEY, secret) is None:
+            raise PbxSettingError(f"seats: a name must match {_SEAT_NAME}, a secret {_SEAT_KEY}")
+    if len({name for name, _ in seats}) < len(seats):
+        raise PbxSettingError("seats: a name is given twice")
 
 
 def _seat(settings: PbxSettings, values: Mapping[str, str], name: str, secret: str) -> str:

@@ -101,6 +101,7 @@ class Line:
             attempt_id=new_id(),
             callee=number,
             caller_id="0519110",
+            script=1,
             speak=speak("苏D10001"),
             ring_seconds=self.ring_seconds,
             mode=mode,

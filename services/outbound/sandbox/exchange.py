@@ -127,7 +127,7 @@ class Exchange:
         self._numbers = itertools.count(1)
         self.channels: dict[str, Channel] = {}
         self.results: dict[str, str] = {}
-        """What the dialplan leaves in AstDB: attempt id → `result;answered;ended`, `;connected` if bridged."""
+        """What the dialplan leaves in AstDB: attempt id → `result;answered;ended[;connected]`."""
 
     def originate(self, action: Action) -> Channel:
         """Begin a call; its events follow from the next turn of the event loop. Raises NoSuchCall."""

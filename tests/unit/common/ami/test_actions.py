@@ -30,7 +30,8 @@ def test_originate_is_written_as_agreed_with_the_dialplan() -> None:
         "Timeout: 30000",
         "Async: true",
         f"ChannelId: {A}",
-        f"Variable: MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1,MOVECAR_SCRIPT=1,MOVECAR_MODE=notice,MOVECAR_SEAT=",
+        f"Variable: MOVECAR_ATTEMPT={A},MOVECAR_SPEAK=u82cf-d-1,MOVECAR_SCRIPT=1"
+        ",MOVECAR_MODE=notice,MOVECAR_SEAT=",
         "",
         "",
     ]
