@@ -1,11 +1,11 @@
-"""What an installation allows of its calls: how many in which time, and at which hours (B4)."""
+"""What an installation allows of its calls: how many, at which hours, and what is suspicious (B4)."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from services.common.clock import local
 
@@ -80,3 +80,40 @@ class Hours:
         if self.begin < self.end:
             return self.begin <= clock < self.end
         return clock >= self.begin or clock < self.end
+
+    def began(self, moment: datetime) -> datetime:
+        """Return when these hours last began, at or before `moment`."""
+        clock = local(moment)
+        start = datetime.combine(clock.date(), self.begin, clock.tzinfo)
+        return start if start <= clock else start - timedelta(days=1)
+
+
+def readable(text: str) -> str:
+    """Return the text when `Hours` can read it. Raises ValueError."""
+    Hours.read(text)
+    return text
+
+
+class CallAlarms(BaseModel):
+    """When calls open an incident; every figure is of an hour. Nothing is stopped by it.
+
+    `night`: hours of the night, empty for none, in which more than `night_calls` are too many. More than
+    `spike_calls` and `spike_factor` times what is usual at that hour are a spike. Calls to more than
+    `operator_numbers` different numbers for one operator, or more than `unallocated_calls` to numbers that do
+    not exist, and more than `unallocated_share` of all, look like fraud.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    night: Annotated[str, AfterValidator(readable)] = "23:00-06:00"
+    night_calls: Annotated[int, Field(ge=1)] = 60
+    spike_calls: Annotated[int, Field(ge=1)] = 300
+    spike_factor: Annotated[float, Field(ge=1, le=1000)] = 5
+    operator_numbers: Annotated[int, Field(ge=1)] = 120
+    unallocated_calls: Annotated[int, Field(ge=1)] = 20
+    unallocated_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+    @property
+    def night_hours(self) -> Hours | None:
+        """The night; None where there is none."""
+        return Hours.read(self.night)

@@ -106,6 +106,29 @@ class ContactWithdrawn(Event):
     contact_id: str
 
 
+class MachineCallsDeclined(Event):
+    """An owner does not want to be called by a machine: withhold every call to `numbers`, blind indexes (B4).
+
+    `by` is the username of who noted it.
+    """
+
+    TYPE = "machine_calls.declined.v1"
+    CONSUMERS = ("outbound",)
+
+    wish_id: str
+    numbers: tuple[str, ...]
+    by: str
+
+
+class MachineCallsAllowed(Event):
+    """A supervisor lifted that wish."""
+
+    TYPE = "machine_calls.allowed.v1"
+    CONSUMERS = ("outbound",)
+
+    wish_id: str
+
+
 class AttemptChanged(Event):
     """The whole state of one attempt after a change; a higher `version` supersedes a lower one."""
 
@@ -306,6 +329,8 @@ ALL: dict[str, type[Event]] = {
     for event in (
         ContactRequested,
         ContactWithdrawn,
+        MachineCallsDeclined,
+        MachineCallsAllowed,
         AttemptChanged,
         ContactConcluded,
         RecordingKept,

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.common.call_rules import CallLimits, Hours
+from services.common.call_rules import CallAlarms, CallLimits, Hours, readable
 from services.common.crypto import MIN_SECRET_BYTES
 
 PREFIX = "MOVECAR_"
@@ -40,11 +40,6 @@ def _listen_address(value: str) -> str:
     host, _, port = value.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
         raise ValueError("must be HOST:PORT, e.g. 127.0.0.1:8114")
-    return value
-
-
-def _hours(value: str) -> str:
-    Hours.read(value)
     return value
 
 
@@ -115,7 +110,8 @@ class Settings(BaseSettings):
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
     max_concurrent_calls: Annotated[int, Field(ge=1, le=10_000)] = 30
     call_limits: Annotated[CallLimits, NoDecode] = CallLimits()
-    calling_hours: Annotated[str, AfterValidator(_hours)] = ""
+    call_alarms: Annotated[CallAlarms, NoDecode] = CallAlarms()
+    calling_hours: Annotated[str, AfterValidator(readable)] = ""
     lookup_deadline: Annotated[float, Field(ge=1, le=600)] = 30
     attention_deadline: Annotated[float, Field(ge=1, le=86_400)] = 300
     notified_grace: Annotated[float, Field(ge=1, le=86_400)] = 900
@@ -130,7 +126,7 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=MIN_RETENTION_DAYS)] = MIN_RETENTION_DAYS
     log_format: Literal["json", "console"] = "json"
 
-    @field_validator("redial", "call_limits", mode="before")
+    @field_validator("redial", "call_limits", "call_alarms", mode="before")
     @classmethod
     def _rules_are_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value

@@ -40,14 +40,15 @@ def clean(text: str) -> str:
     raise UnsafeText(f"不能包含字符 {code}，请改用中文标点")
 
 
-def _filled(text: str) -> str:
+def filled(text: str) -> str:
+    """Return `text` unless nothing is left of it. Raises ValueError."""
     if not text:
         raise ValueError("不能为空")
     return text
 
 
 Line = Annotated[
-    str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(_filled)
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(clean), AfterValidator(filled)
 ]
 """One line of required text, at most 200 characters, e.g. a place."""
 

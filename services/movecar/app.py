@@ -10,6 +10,7 @@ from services.movecar.cases.deadlines import Deadlines
 from services.movecar.cases.live import CaseStream
 from services.movecar.cases.lookups import Lookups
 from services.movecar.cases.transitions import CaseRules
+from services.movecar.cases.wish_api import WishApi
 from services.movecar.gateway import Gateway
 from services.movecar.handlers import Reports
 from services.movecar.people import api as people_api
@@ -54,6 +55,7 @@ def build(kernel: Kernel) -> Service:
             *people_api.endpoints(sessions, kernel.tokens),
             *CaseApi(kernel.database, rules).endpoints(),
             *RecordingApi(kernel).endpoints(),
+            *WishApi(kernel.database, rules).endpoints(),
             stream.endpoint(),
         ],
         routes=console.routes(kernel.settings.is_demo),

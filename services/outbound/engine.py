@@ -14,6 +14,7 @@ from services.outbound.dialer import Dialer
 from services.outbound.follower import Follower
 from services.outbound.guard.gate import Gate
 from services.outbound.guard.verdict import Rules
+from services.outbound.guard.watch import Watch
 from services.outbound.handlers import Handlers
 from services.outbound.journal import Journal
 from services.outbound.ledger import Ledger
@@ -55,6 +56,7 @@ class Engine:
             ring_seconds=settings.ring_time,
         )
         self.follower = Follower(clock, pbx, self.journal, self.lines, self.recovery)
+        self.watch = Watch(database, clock, settings.call_alarms)
         self._handlers = Handlers(clock, keys, self.scripts, own_lines(settings.desk_phone), self.lines.wake)
 
     @property
@@ -71,6 +73,7 @@ class Engine:
             "follower": self.follower.run,
             "recovery": self.recovery.run,
             "dialer": self.dialer.run,
+            "watch": self.watch.run,
             "pbx": self._pbx.run,
         }
 

@@ -19,6 +19,7 @@ from services.common.ids import new_id
 from services.common.speech import UnspeakablePlateError, speak
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import callable_ones, context
+from services.outbound.guard import wishes
 from services.outbound.records import AttemptRecord
 from services.outbound.rows import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
 from services.outbound.scripts.watch import Scripts
@@ -149,6 +150,7 @@ class Handlers:
         return {
             ContactRequested: Together(self.on_contacts_requested),
             ContactWithdrawn: self.on_contact_withdrawn,
+            **wishes.TABLE,
         }
 
 

@@ -18,11 +18,19 @@ from services.movecar.cases.machine import (
     Trigger,
 )
 from services.movecar.plates import Color
+from services.outbound.guard.verdict import Reason
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # Written to the history beside the state machine's triggers.
-NOTES = {"opened", "joined", "contact_concluded_late", "desk_answered_late"}
+NOTES = {
+    "opened",
+    "joined",
+    "contact_concluded_late",
+    "desk_answered_late",
+    "machine_calls_declined",
+    "machine_calls_allowed",
+}
 
 LISTS: dict[str, set[str]] = {
     "STATUSES": set(STATUSES),
@@ -31,6 +39,7 @@ LISTS: dict[str, set[str]] = {
     "MODES": set(get_args(CallMode)),
     "ATTEMPT_STATES": set(get_args(AttemptState)),
     "ATTEMPT_OUTCOMES": set(get_args(AttemptOutcome)),
+    "WITHHELD_REASONS": set(get_args(Reason)),
     "ESCALATION_REASONS": set(get_args(EscalationReason)),
     "ESCALATION_STATUSES": set(ESCALATION_STATUSES),
     "DISPOSITIONS": set(DISPOSITIONS),
@@ -66,7 +75,9 @@ async def test_every_code_of_the_server_has_its_words(operator: Page) -> None:
 
 async def test_buttons_are_offered_exactly_where_the_state_machine_allows_them(operator: Page) -> None:
     actions = (await load(operator, "actions.js"))["ACTIONS"]
-    assert set(actions) == set(ACTIONS)
+    assert set(actions) == set(ACTIONS) | {"no-machine-calls"}
+    # Moves no case; offered wherever an owner may be known and the case is not over.
+    assert set(actions["no-machine-calls"]["statuses"]) == OPEN - {"looking_up"}
     for name, triggers in ACTIONS.items():
         allowed = {status for status, trigger in TRANSITIONS if trigger in triggers}
         assert set(actions[name]["statuses"]) == allowed, name

@@ -22,6 +22,8 @@ from services.movecar.cases.rows import CaseMoved, find_case
 from services.movecar.cases.search import find_cases, history_of
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.cases.view import CaseView, OpenedCase, show, show_new
+from services.movecar.cases.wish_api import Because
+from services.movecar.cases.wishes import decline
 from services.movecar.plates import Color, InvalidColor, InvalidPlate, Plate, parse, parse_color
 
 OPERATOR: frozenset[Role] = frozenset({"operator"})
@@ -236,6 +238,7 @@ class CaseApi:
             summary: str,
             body: type[BodyT] | None,
             act: Callable[[Call[Any, Nothing], Case, Principal], Awaitable[None]],
+            roles: frozenset[Role] = OPERATOR,
         ) -> Endpoint:
             async def with_principal(call: Call[Any, Nothing], case: Case) -> None:
                 await act(call, case, call.principal)
@@ -246,7 +249,7 @@ class CaseApi:
                 summary,
                 self.action(with_principal),
                 {200: CaseView},
-                roles=OPERATOR,
+                roles=roles,
                 body=body,  # type: ignore[arg-type]
                 problems=(409,),
                 atomic=True,
@@ -317,6 +320,13 @@ class CaseApi:
                 lambda call, case, by: actions.escalate(
                     call.session, rules, case, by, call.body.reason, call.body.note
                 ),
+            ),
+            operator_call(
+                "/no-machine-calls",
+                "The owner does not want to be called by a machine",
+                Because,
+                lambda call, case, by: decline(call.session, rules, case, by, call.body.note),
+                roles=OPERATOR | {"supervisor"},
             ),
         ]
 

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Date, Index, Integer, String, text
+from sqlalchemy import JSON, BigInteger, Date, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.common.database import Base, UtcDateTime
@@ -118,6 +118,34 @@ class CaseAttempt(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reason: Mapped[str | None] = mapped_column(String(40))
     bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class OwnerWish(Base):
+    """An owner asked not to be called by a machine (B4). Never deleted: lifting it is noted beside it.
+
+    The notes are sealed for `wish:<id>`. `asked_by` and `lifted_by` are real names.
+    """
+
+    __tablename__ = "owner_wishes"
+    __table_args__ = (Index("ix_owner_wishes_asked", "asked_at", "id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    case_id: Mapped[str] = mapped_column(String(32))
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    asked_by: Mapped[str] = mapped_column(String(60))
+    note_sealed: Mapped[str] = mapped_column(Text)
+    lifted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lifted_by: Mapped[str | None] = mapped_column(String(60))
+    lift_note_sealed: Mapped[str | None] = mapped_column(Text)
+
+
+class OwnerWishNumber(Base):
+    """The blind index of a number that a wish covers."""
+
+    __tablename__ = "owner_wish_numbers"
+
+    wish_id: Mapped[str] = mapped_column(ForeignKey(OwnerWish.id), primary_key=True)
+    number: Mapped[str] = mapped_column(String(32), primary_key=True, index=True)
 
 
 class CaseNumber(Base):

@@ -7,8 +7,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.crypto import Keys
-from services.common.http.paging import read_cursor, write_cursor
-from services.common.http.problems import invalid
+from services.common.http.paging import read_moment_cursor, write_moment_cursor
 from services.movecar.cases.models import Case, CaseHistory
 
 
@@ -37,25 +36,12 @@ async def find_cases(
     if opened_to is not None:
         statement = statement.where(Case.created_at < opened_to)
     if cursor is not None:
-        created_at, case_id = _read_position(cursor)
-        statement = statement.where(tuple_(Case.created_at, Case.id) < tuple_(created_at, case_id))
+        statement = statement.where(tuple_(Case.created_at, Case.id) < tuple_(*read_moment_cursor(cursor)))
     found = list(await session.scalars(statement))
     page = found[:limit]
-    following = (
-        write_cursor(f"{page[-1].created_at.isoformat()}|{page[-1].id}") if len(found) > limit else None
-    )
+    more = len(found) > limit
+    following = write_moment_cursor(page[-1].created_at, page[-1].id) if more else None
     return page, following
-
-
-def _read_position(cursor: str) -> tuple[datetime, str]:
-    moment, _, case_id = read_cursor(cursor).partition("|")
-    try:
-        created_at = datetime.fromisoformat(moment)
-    except ValueError:
-        raise invalid("cursor", "游标无效，请从第一页重新开始") from None
-    if created_at.tzinfo is None:
-        raise invalid("cursor", "游标无效，请从第一页重新开始")
-    return created_at, case_id
 
 
 async def history_of(session: AsyncSession, case_id: str) -> Sequence[CaseHistory]:

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from services.common.clock import SystemClock, local
-from services.common.events import AttemptChanged, ContactConcluded
+from services.common.events import AttemptChanged, ContactConcluded, MachineCallsAllowed, MachineCallsDeclined
+from services.common.ids import new_id
 from services.outbound.models import Attempt
 from tests.unit.outbound.rig import NO_LIMITS, NUMBER, Rig, rig_on, settings_for
 
@@ -147,3 +148,52 @@ async def queued(rig: Rig) -> bool:
     """Tell whether anything waits in the queue."""
     async with rig.database.reading() as session:
         return await session.scalar(select(Attempt.id).where(Attempt.state == "queued").limit(1)) is not None
+
+
+async def test_an_owner_who_declined_is_called_by_nobody_at_any_number_until_it_is_lifted(
+    guarded: Guarded,
+) -> None:
+    async with guarded() as rig:
+        await rig.start()
+        declined = MachineCallsDeclined(
+            occurred_at=rig.clock.now(),
+            case_id=new_id(),
+            wish_id=new_id(),
+            numbers=(rig.keys.index("phone", NUMBER + "1"),),
+            by="op1",
+        )
+        await rig.handle(declined, declined)
+        contact = await rig.request(NUMBER + "0", NUMBER + "1")
+        assert await told_of(rig, contact) == ("withheld", "owner_declined_machine")
+        somebody_else = await rig.request(NUMBER + "2")
+        assert await told_of(rig, somebody_else) == ("agreed", None)
+        again = declined.model_copy(update={"wish_id": new_id()})
+        await rig.handle(again)
+        for wish in (declined, again):
+            contact = await rig.request(NUMBER + "1")
+            assert await told_of(rig, contact) == ("withheld", "owner_declined_machine")
+            await rig.handle(
+                MachineCallsAllowed(occurred_at=rig.clock.now(), case_id=wish.case_id, wish_id=wish.wish_id)
+            )
+        contact = await rig.request(NUMBER + "1")
+        assert await told_of(rig, contact) == ("agreed", None)
+
+
+async def test_a_wish_that_comes_between_two_tries_stops_the_second(guarded: Guarded) -> None:
+    async with guarded() as rig:
+        contact = await rig.request(NUMBER + "6")
+        await rig.start()
+        await rig.reached(contact, "dialing")
+        await rig.handle(
+            MachineCallsDeclined(
+                occurred_at=rig.clock.now(),
+                case_id=new_id(),
+                wish_id=new_id(),
+                numbers=(rig.keys.index("phone", NUMBER + "6"),),
+                by="op1",
+            )
+        )
+        assert await told_of(rig, contact) == ("withheld", "owner_declined_machine")
+        outcomes = [attempt.outcome for attempt in await rig.attempts(contact)]
+        assert outcomes[-1] == "withheld"
+        assert set(outcomes[:-1]) == {"busy"}

@@ -15,6 +15,11 @@ export const ACTIONS = {
   "correct-plate": { label: "更正车牌", statuses: ["attention"], act: correctPlate },
   "still-blocked": { label: "仍被堵", statuses: ["notified"], act: direct },
   escalate: { label: "转110", statuses: ["looking_up", "calling", "notified", "attention"], act: escalate },
+  "no-machine-calls": {
+    label: "勿自动呼叫",
+    statuses: ["calling", "notified", "attention", "escalated", "handed_over"],
+    act: declineMachine,
+  },
   withdraw: {
     label: "撤销",
     statuses: ["looking_up", "calling", "notified", "attention", "escalated", "handed_over"],
@@ -29,6 +34,7 @@ const FIRST_CHOICE = {
   registry_unavailable: "redial",
   no_numbers: "escalate",
   wanted_operator: "redial",
+  call_withheld: "escalate",
   call_failed: "redial",
 };
 
@@ -111,6 +117,21 @@ function withdraw(name, item) {
     fields: [note],
     button: "撤销案件",
     body: (values) => ({ note: plain(values.note) }),
+  });
+}
+
+function declineMachine(name, item) {
+  const note = new Field({
+    name: "note",
+    label: "登记原因",
+    control: input({ maxlength: 1000, placeholder: "如：车主来电要求不要再自动呼叫" }),
+  });
+  return dialogAction(name, item, {
+    title: "车主要求不用自动呼叫",
+    fields: [note],
+    button: "登记",
+    body: (values) => ({ note: plain(values.note) }),
+    missing: { note: "请填写登记原因" },
   });
 }
 

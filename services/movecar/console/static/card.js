@@ -14,6 +14,7 @@ import {
   ESCALATION_REASONS,
   ESCALATION_STATUSES,
   STATUSES,
+  WITHHELD_REASONS,
   say,
 } from "./words.js";
 
@@ -137,7 +138,9 @@ export class CaseCard {
 
 export function callWords(attempt) {
   if (attempt.bridged_at) return attempt.ended_at ? "已与坐席通话" : "正与坐席通话";
-  return attempt.outcome ? say(ATTEMPT_OUTCOMES, attempt.outcome) : say(ATTEMPT_STATES, attempt.state);
+  if (!attempt.outcome) return say(ATTEMPT_STATES, attempt.state);
+  const why = attempt.outcome === "withheld" && attempt.reason;
+  return say(ATTEMPT_OUTCOMES, attempt.outcome) + (why ? `：${say(WITHHELD_REASONS, why)}` : "");
 }
 
 function reasonOf(item) {

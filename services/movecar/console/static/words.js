@@ -60,7 +60,18 @@ export const ATTEMPT_OUTCOMES = {
   unallocated: "空号",
   congestion: "线路忙",
   failed: "呼叫失败",
+  withheld: "未拨打",
   unknown: "结果不明",
+};
+
+// Why the guard kept a call back, and what a person can do about it.
+export const WITHHELD_REASONS = {
+  owner_declined_machine: "车主要求不用自动呼叫，请转110或由人工联系",
+  outside_calling_hours: "不在允许呼叫的时段，请转110或稍后重拨",
+  number_limit: "该号码呼叫次数已到上限，请转110",
+  owner_limit: "该车主呼叫次数已到上限，请转110",
+  operator_limit: "本坐席呼叫次数已到上限，请报告班长",
+  service_limit: "全部呼叫已到上限，请稍后重拨",
 };
 
 export const ESCALATION_REASONS = {
@@ -118,6 +129,8 @@ export const TRIGGERS = {
   disposed: "110处置完毕",
   desk_answered_late: "110答复迟到，仅备案",
   withdrawn: "撤销",
+  machine_calls_declined: "车主要求不用自动呼叫",
+  machine_calls_allowed: "恢复自动呼叫",
 };
 
 export const LOOKUP_RESULTS = {
@@ -136,6 +149,7 @@ export const CONTACT_OUTCOMES = {
 export const REASONS = {
   ...CASE_OUTCOMES,
   ...ATTEMPT_OUTCOMES,
+  ...WITHHELD_REASONS,
   ...CONTACT_OUTCOMES,
   ...LOOKUP_RESULTS,
   ...DISPOSITIONS,
