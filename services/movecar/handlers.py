@@ -19,6 +19,7 @@ from services.common.events import (
     Event,
     RecordingKept,
 )
+from services.movecar.cases.desk_details import AT_THE_DESK, tell_desk
 from services.movecar.cases.machine import (
     CONTACT_ATTENTION,
     CONTACT_TRIGGERS,
@@ -107,8 +108,12 @@ class Reports:
             await self._rules.apply_all(session, moves, locked=True)
 
     async def on_recordings_kept(self, session: AsyncSession, events: Sequence[RecordingKept]) -> None:
-        """Take recordings into the catalogue; each is told of once in effect."""
+        """Take recordings into the catalogue; the desk hears of those of cases it has before it."""
         await take_in(session, events, self._rules.clock.now())
+        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        for row in standing.all():
+            if row.status in AT_THE_DESK and (case := await find_case(session, row.id)) is not None:
+                await tell_desk(session, self._rules, case)
 
     async def on_escalations_raised(self, session: AsyncSession, events: Sequence[EscalationRaised]) -> None:
         """Show the operators the places in the desk's feed."""

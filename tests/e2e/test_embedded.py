@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -61,14 +62,17 @@ async def test_the_owners_last_digit_decides_where_the_case_goes(
 
 
 async def test_a_dispute_reaches_the_waiting_desk_and_comes_back(operator: Client, desk: Client) -> None:
-    _, before = await desk.get("/feed?after=0&limit=200")
-    waiting = asyncio.create_task(desk.get(f"/feed?after={before['next']}&wait=30"))
+    _, before = await desk.get("/feed/snapshot")
+    waiting = asyncio.create_task(item_about(desk, "苏D10005", before["seq"], "escalation.raised"))
     case = await open_until(operator, "苏D10005", "escalated")
-    status, page = await waiting
-    (item,) = page["items"]
-    assert (status, item["type"]) == (200, "escalation.raised")
-    assert item["data"]["plate"] == "苏D10005"
+    item = await waiting
     assert item["data"]["reason"] == "dispute"
+    assert (item["data"]["priority"], item["data"]["plate_kind"]) == ("normal", "ordinary")
+    # The recording is there once the call is over; the desk may hear it, and no other.
+    updated = await item_about(desk, "苏D10005", item["seq"], "escalation.updated")
+    recording = updated["data"]["attempts"][0]["recording_id"]
+    async with desk.http.get(f"{desk.base}/api/v1/recordings/{recording}/audio") as answer:
+        assert (answer.status, (await answer.read())[:4]) == (200, b"RIFF")
     escalation = case["escalation"]["id"]
     assert (await desk.post(f"/escalations/{escalation}/ack", {"officer": "王警官"}))[0] == 200
     await until(operator, case["id"], "handed_over")
@@ -76,6 +80,27 @@ async def test_a_dispute_reaches_the_waiting_desk_and_comes_back(operator: Clien
     assert (await desk.post(f"/escalations/{escalation}/disposition", disposition))[0] == 200
     closed = await until(operator, case["id"], "closed")
     assert closed["outcome"] == "handled_by_110"
+
+
+async def item_about(desk: Client, plate: str, after: int, kind: str) -> dict[str, Any]:
+    """Return the next feed item of a type about a plate, waiting for it as the desk does."""
+    async with asyncio.timeout(30):
+        while True:
+            _, page = await desk.get(f"/feed?after={after}&wait=10")
+            for item in page["items"]:
+                if (item["type"], item["data"].get("plate")) == (kind, plate):
+                    return dict(item)
+            after = page["next"]
+
+
+async def test_the_desk_hears_no_call_that_is_not_before_it(operator: Client, desk: Client) -> None:
+    case = await open_until(operator, "苏D10003", SETTLED)
+    async with asyncio.timeout(20):
+        while not (recording := case["attempts"][0]["recording_id"]):
+            await asyncio.sleep(0.05)
+            _, case = await operator.get(f"/cases/{case['id']}")
+    status, _ = await desk.get(f"/recordings/{recording}/audio")
+    assert status == 404
 
 
 async def test_a_withdrawn_case_leaves_the_desk(operator: Client, desk: Client) -> None:

@@ -14,17 +14,20 @@ from services.common.events import CaseDetailsChanged
 from services.common.http.times import rfc3339
 from services.movecar.cases.models import Case, CaseAttempt, CaseHistory, CaseJoin
 from services.movecar.plates import parse
+from services.movecar.recordings.models import Recording
 
 AT_THE_DESK = frozenset({"escalated", "handed_over"})
 """Statuses in which the desk has the case before it."""
 
-ATTEMPT_COLUMNS = (
+ATTEMPTS = select(
     CaseAttempt.case_id,
     CaseAttempt.number,
     CaseAttempt.outcome,
     CaseAttempt.dialed_at,
     CaseAttempt.ended_at,
-)
+    Recording.id.label("recording_id"),
+).outerjoin(Recording, Recording.attempt_id == CaseAttempt.id)
+"""What the desk is told of calls: rows of a case's attempts, each with its recording once there is one."""
 
 
 class Rules(Protocol):
@@ -66,6 +69,7 @@ def sealed_details(
                 "outcome": attempt.outcome,
                 "dialed_at": rfc3339(attempt.dialed_at) if attempt.dialed_at else None,
                 "ended_at": rfc3339(attempt.ended_at) if attempt.ended_at else None,
+                "recording_id": attempt.recording_id,
             }
             for attempt in attempts
         ],
@@ -89,7 +93,7 @@ async def tell_desk(session: AsyncSession, rules: Rules, case: Case) -> None:
         *(f"又有人来电：{join.location} {join.situation} {join.note}".strip() for join in asked),
     ]
     attempts = await session.execute(
-        select(*ATTEMPT_COLUMNS).where(CaseAttempt.case_id == case.id).order_by(CaseAttempt.queued_at)
+        ATTEMPTS.where(CaseAttempt.case_id == case.id).order_by(CaseAttempt.queued_at)
     )
     await emit(
         session,

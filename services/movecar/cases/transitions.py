@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
@@ -24,7 +24,7 @@ from services.common.events import (
 )
 from services.common.ids import new_id
 from services.common.settings import Settings
-from services.movecar.cases.desk_details import ATTEMPT_COLUMNS, sealed_details
+from services.movecar.cases.desk_details import ATTEMPTS, sealed_details
 from services.movecar.cases.machine import (
     OPEN,
     OUTCOME_OF_ESCALATION,
@@ -43,10 +43,8 @@ SYSTEM = "system"
 _STOPS_CALLING: frozenset[Trigger] = frozenset({"withdrawn", "escalated_by_operator", "deadline_passed"})
 
 
-_ATTEMPTS_OF = (
-    select(*ATTEMPT_COLUMNS)
-    .where(CaseAttempt.case_id.in_(bindparam("ids", expanding=True)))
-    .order_by(CaseAttempt.queued_at)
+_ATTEMPTS_OF = ATTEMPTS.where(CaseAttempt.case_id.in_(bindparam("ids", expanding=True))).order_by(
+    CaseAttempt.queued_at
 )
 
 

@@ -17,7 +17,9 @@ from services.movecar.recordings.audio import Audio
 from services.movecar.recordings.catalogue import Wanted, find_recordings
 from services.movecar.recordings.models import Recording
 
-LISTENERS: frozenset[Role] = frozenset({"supervisor", "auditor"})
+SEARCHERS: frozenset[Role] = frozenset({"supervisor", "auditor"})
+LISTENERS: frozenset[Role] = SEARCHERS | {"desk"}
+"""The desk only hears the calls of cases that it was given."""
 SEARCHED = "recording.searched"
 
 
@@ -113,7 +115,7 @@ class RecordingApi:
                 "Search recordings of calls",
                 self.search,
                 {200: RecordingPage},
-                roles=LISTENERS,
+                roles=SEARCHERS,
                 query=RecordingQuery,
             ),
             # HEAD comes with it.

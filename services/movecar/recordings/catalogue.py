@@ -63,6 +63,12 @@ async def find_recording(session: AsyncSession, recording_id: str) -> Recording 
     return await session.get(Recording, recording_id)
 
 
+async def at_the_desk(session: AsyncSession, case_id: str) -> bool:
+    """Tell whether a case was ever put before the 110 desk."""
+    found = await session.scalar(select(Case.id).where(Case.id == case_id, Case.escalation_id.is_not(None)))
+    return found is not None
+
+
 async def find_recordings(
     session: AsyncSession, wanted: Wanted, *, limit: int, cursor: str | None
 ) -> tuple[list[Row[Recording, str, str]], str | None]:
