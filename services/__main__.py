@@ -17,6 +17,7 @@ from services.common.run import read_settings, run_services
 from services.common.service import Process
 from services.common.settings import Settings
 from services.escalation.app import build as build_escalation
+from services.escalation.cli import push
 from services.movecar.app import build as build_movecar
 from services.movecar.people.demo import ACCOUNTS, random_password
 from services.movecar.recordings.cli import recordings
@@ -31,6 +32,7 @@ app = typer.Typer(
 dead_letters = typer.Typer(help="查看并重放无法处理的事件。")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(recordings, name="recordings")
+app.add_typer(push, name="push")
 app.command("load-registry")(load_registry)
 
 

@@ -10,6 +10,7 @@ from services.escalation.api import EscalationApi
 from services.escalation.chain.api import ChainApi
 from services.escalation.chain.auditor import Auditor
 from services.escalation.chain.steps import Chain
+from services.escalation.deliveries import DeliveryApi
 from services.escalation.desk_calls.line import EVENT_NAMES, DeskLine
 from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.desk_http import DeskHttp
@@ -44,6 +45,7 @@ def build(kernel: Kernel) -> Service:
     }
     if line is not None:
         tasks["desk-line"] = line.run
+    pusher: Pusher | None = None
     if settings.desk_push_url:
         desk = DeskHttp(settings.desk_push_url, settings.desk_push_secret.get_secret_value(), clock)
         pusher = Pusher(database, feed, desk, clock, settings.instance)
@@ -55,6 +57,7 @@ def build(kernel: Kernel) -> Service:
             *api.endpoints,
             *ReaderApi(database, feed, escalations, clock).endpoints,
             *ChainApi(database).endpoints,
+            *DeliveryApi(database, None if pusher is None else lambda: pusher.target_away).endpoints,
         ],
         handlers=Handlers(escalations, sessions).table,
         tasks=tasks,

@@ -137,7 +137,8 @@ class PushDelivery(Base):
     """One feed item on its way to the desk's own system, and afterwards the proof that it got there.
 
     `tries` counts the times it was taken to be sent and is its version: whoever raises it holds the item
-    until `next_try_at`. `claimed_by` is the instance that holds it now.
+    until `next_try_at`. `claimed_by` is the instance that holds it now. After a replay `first_delivered_at`
+    keeps when it was taken for the first time.
     """
 
     __tablename__ = "push_deliveries"
@@ -161,3 +162,5 @@ class PushDelivery(Base):
     last_error: Mapped[str | None] = mapped_column(String(200))
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     status: Mapped[int | None] = mapped_column(Integer)
+    first_delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    replays: Mapped[int] = mapped_column(Integer, server_default="0")

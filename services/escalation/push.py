@@ -60,6 +60,11 @@ class Pusher:
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
 
+    @property
+    def target_away(self) -> bool:
+        """Whether the desk's system is taken to be away."""
+        return self._target.dead
+
     def wake(self) -> None:
         """Look for due items now."""
         self._woken.set()
