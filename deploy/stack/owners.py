@@ -13,7 +13,7 @@
     13900000110   answers, says and presses nothing      no_input
     13900000120   answers and talks, presses nothing     no_input, or wanted_operator once it has met a seat
     13900000121   answers, presses 1 `late` seconds on   agreed
-    13900000122   answers, hangs up `late` seconds on    hung_up
+    13900000122   answers and talks for `late` seconds   the same
     13900000404   404 no such number                     unallocated
     13900000480   480 unavailable (switched off)         no_answer
     13900000500   500 the network failed                 congestion

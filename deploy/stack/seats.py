@@ -6,7 +6,7 @@ declines   603 declines
 deaf       rings until it is given up
 hasty      answers, hangs up at once
 brief      answers, talks for nine seconds, hangs up
-any other  answers and talks until the other side hangs up
+any other  answers, hangs up after `talk` seconds
 """
 
 import hashlib
@@ -37,10 +37,11 @@ _PATIENCE = 2.0
 class Seats:
     """The seats of `switch`, all in one process. Raises PartMissingError, PartFailedError."""
 
-    def __init__(self, directory: Path, switch: PbxSettings) -> None:
+    def __init__(self, directory: Path, switch: PbxSettings, *, talk: float = 60.0) -> None:
         self.directory = directory.absolute()
         self.port = free_port(2)
         self._switch = switch
+        self._talk = talk
         self._media_port = free_port(4)
         self._program = packages.sipp_for_keypresses()
         self._child: Child | None = None
@@ -75,7 +76,9 @@ class Seats:
         write_tone(tone, SEAT_HERTZ, _TALK_SECONDS)
         scenario = self.directory / "seats.xml"
         text = _SCENARIO.read_text("utf-8").replace("TONE", str(tone))
-        scenario.write_text(text.replace("BRIEF", str(round(_BRIEF_SECONDS * 1000))), "utf-8")
+        for name, seconds in (("BRIEF", _BRIEF_SECONDS), ("TALK", self._talk)):
+            text = text.replace(name, str(round(seconds * 1000)))
+        scenario.write_text(text, "utf-8")
         command = [str(self._program), "-sf", str(scenario), "-i", LOOPBACK, "-p", str(self.port), "-nostdin"]
         command += ["-mi", LOOPBACK, "-mp", str(self._media_port)]
         command += ["-trace_msg", "-message_file", str(self.trace), "-message_overwrite", "false"]
@@ -118,14 +121,15 @@ class Seats:
             self._over.wait(_AGAIN if all(done) else _PATIENCE / 4)
 
     def _register(self, name: str, secret: str) -> bool:
-        user, realm_of = seat_user(name), f"sip:{self._switch.sip_host}:{self._switch.sip_port}"
+        user, uri = seat_user(name), f"sip:{self._switch.sip_host}:{self._switch.sip_port}"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
             wire.settimeout(_PATIENCE)
             try:
                 wire.connect((self._switch.sip_host, self._switch.sip_port))
-                challenge = self._ask(wire, user, realm_of, 1, "")
-                fields = dict(re.findall(r'(realm|nonce|opaque)="([^"]*)"', challenge))
-                answer = self._ask(wire, user, realm_of, 2, _authorization(user, secret, realm_of, fields))
+                challenge = self._ask(wire, user, uri, 1, "")
+                fields = challenged(challenge)
+                proof = authorization(user, secret, "REGISTER", uri, fields)
+                answer = self._ask(wire, user, uri, 2, proof)
             except OSError:
                 return False  # the switch is not there yet, or not any more
         return answer.startswith("SIP/2.0 200")
@@ -149,10 +153,15 @@ class Seats:
         return wire.recv(65_536).decode("utf-8", "replace")
 
 
-def _authorization(user: str, secret: str, uri: str, challenge: Mapping[str, str]) -> str:
-    """The digest of RFC 2617 with qop=auth."""
+def challenged(answer: str) -> dict[str, str]:
+    """What a 401 asks for: realm, nonce, opaque."""
+    return dict(re.findall(r'(realm|nonce|opaque)="([^"]*)"', answer))
+
+
+def authorization(user: str, secret: str, method: str, uri: str, challenge: Mapping[str, str]) -> str:
+    """The answer to a challenge, as the value of the header: the digest of RFC 2617 with qop=auth."""
     realm, nonce, own = challenge.get("realm", ""), challenge.get("nonce", ""), secrets.token_hex(8)
-    proof = _md5(f"{_md5(f'{user}:{realm}:{secret}')}:{nonce}:00000001:{own}:auth:{_md5(f'REGISTER:{uri}')}")
+    proof = _md5(f"{_md5(f'{user}:{realm}:{secret}')}:{nonce}:00000001:{own}:auth:{_md5(f'{method}:{uri}')}")
     return (
         f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{proof}", '
         f'algorithm=MD5, qop=auth, nc=00000001, cnonce="{own}", opaque="{challenge.get("opaque", "")}"'

@@ -35,7 +35,8 @@ class StackPlan:
     """What a stack is made of. Addresses are HOST:PORT; free ports unless given.
 
     trunk_uri: where calls go; None: to SIPp owners of its own, on `owners_port` if given.
-    seats: operators who have a telephone (B7), on a SIPp of its own where the owners are ours too.
+    seats: operators who have a telephone (B7); where the owners are ours, the seats answer at once and hang up after
+    talk_seconds.
     environment: further settings of the services, with their prefix. durable=False: faster, for tests.
     """
 
@@ -48,6 +49,7 @@ class StackPlan:
     press_after: float = 3.0
     key_wait: int = 6
     seats: tuple[str, ...] = ("op1", "op2")
+    talk_seconds: float = 45.0
     voice: Voice = field(default_factory=Voice)
     environment: Mapping[str, str] = field(default_factory=dict)
     durable: bool = True
@@ -221,7 +223,7 @@ class Stack:
         )
         if plan.trunk_uri is None:
             # not beside a trunk to real telephones: these seats would answer real owners
-            self._parts["seats"] = Seats(directory / "seats", switch.settings)
+            self._parts["seats"] = Seats(directory / "seats", switch.settings, talk=plan.talk_seconds)
 
     def _make_services(self, environment: Mapping[str, str]) -> None:
         listens = {

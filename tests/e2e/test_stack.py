@@ -48,11 +48,14 @@ OWNERS: list[tuple[str, str, list[str], str, str | None]] = [
     ("苏E00405", "13900000404;13905190001", ["unallocated", "agreed"], "notified", None),
 ]
 
+TALKS = ("苏E00120", "13900000120")
+"""Plate and number of an owner who listens, talks and presses nothing."""
+
 
 def _write_registry(directory: Path) -> Path:
     directory.chmod(0o755)  # the servers' accounts must reach their own directories below it
     registry = directory / "registry.csv"
-    rows = [f"{plate},blue,某某,{phones}" for plate, phones, *_ in OWNERS]
+    rows = [f"{plate},blue,某某,{phones}" for plate, phones, *_ in [*OWNERS, TALKS]]
     registry.write_text("\n".join(["plate,color,owner,phones", *rows, ""]), "utf-8")
     return registry
 
@@ -66,6 +69,7 @@ async def stack() -> AsyncIterator[Stack]:
             directory=directory / "stack",
             press_after=0.3,
             key_wait=1,
+            talk_seconds=12,
             voice=Voice("espeak-ng -v cmn -s 450 -w {wav} {text}"),
             durable=False,
             environment={
@@ -262,6 +266,24 @@ async def test_one_address_serves_the_desks_paths_and_their_documentation(
     assert {"/api/v1/cases", "/api/v1/feed", "/api/v1/escalations/{id}/ack"} <= set(document["paths"])
     assert (await operator.get("/feed"))[0] == 403
     assert (await desk.get(f"/escalations/{new_id()}"))[0] == 404
+
+
+async def test_a_case_in_bridge_mode_lets_the_operator_talk_with_the_owner_and_say_what_came_of_it(
+    stack: Stack,
+) -> None:
+    async with Client(stack.plan.listen) as client:
+        await client.log_in("op2")
+        _, case = await client.post("/cases", new_case(TALKS[0], mode="bridge"))
+        case = await until(client, case["id"], "attention", 60)
+        assert case["attention_reason"] == "wanted_operator"
+        answered = await client.post(f"/cases/{case['id']}/record-answer", {"answer": "agreed"})
+        assert (answered[0], answered[1]["status"]) == (200, "notified")
+        (attempt,) = (await _ended(client, case["id"]))["attempts"]
+    assert (attempt["outcome"], attempt["reason"]) == ("wanted_operator", "bridged")
+    assert attempt["answered_at"] <= attempt["bridged_at"] <= attempt["ended_at"]
+    wire = stack.seats.trace.read_text("utf-8")
+    assert [invite.called for invite in stack.seats.invites()].count("seat-op2") == 1
+    assert TALKS[1] not in wire
 
 
 async def test_redis_flushed_in_the_middle_of_calls_loses_nothing(stack: Stack, operator: Client) -> None:

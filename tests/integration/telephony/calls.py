@@ -1,6 +1,7 @@
 """Placing calls on a real Asterisk and reading what became of them."""
 
 import array
+import math
 import uuid
 import wave
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ class PlacedCall:
 
     called: str
     script: int = 1
+    mode: str = "notice"
+    seat: str = ""
     attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
     events: list[Message] = field(default_factory=list)
 
@@ -36,6 +39,8 @@ class PlacedCall:
             script=self.script,
             speak=speak(PLATE),
             ring_seconds=ring_seconds,
+            mode=self.mode,
+            seat=self.seat,
         ).wire()
 
     @property
@@ -91,3 +96,18 @@ def loudness(path: Path) -> tuple[float, int]:
     with wave.open(str(path)) as sound:
         samples = array.array("h", sound.readframes(sound.getnframes()))
         return len(samples) / sound.getframerate(), max(map(abs, samples), default=0)
+
+
+def tone(path: Path, hertz: int) -> list[float]:
+    """Amplitude (of 32 767) of one frequency in each whole second of a recording, by Goertzel's algorithm."""
+    with wave.open(str(path)) as sound:
+        samples, rate = array.array("h", sound.readframes(sound.getnframes())), sound.getframerate()
+    turn = 2 * math.cos(2 * math.pi * hertz / rate)
+    amplitudes = []
+    for first in range(0, len(samples) - rate + 1, rate):
+        last = before = 0.0
+        for sample in samples[first : first + rate]:
+            last, before = sample + turn * last - before, last
+        power = last * last + before * before - turn * last * before
+        amplitudes.append(2 * math.sqrt(max(0.0, power)) / rate)
+    return amplitudes

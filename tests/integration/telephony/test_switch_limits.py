@@ -335,6 +335,8 @@ def test_two_switches_share_no_file_but_the_program(
         "caller_ids",
         "key_wait",
         "seat_clients",
+        "desk_number",
+        "desk_caller_id",
     }
     for field in dataclasses.fields(one):
         if field.name not in shared:

@@ -352,9 +352,9 @@ class Rig(Told):
                         for event in run:
                             await handle(session, event)
 
-    async def request(self, *numbers: str) -> str:
+    async def request(self, *numbers: str, mode: CallMode = "notice", seat: str = "") -> str:
         """Ask for an owner to be called; return the contact's id."""
-        event = self.requested(numbers)
+        event = requested(self.keys, numbers, mode=mode, seat=seat)
         await self.handle(event)
         return event.contact_id
 
@@ -375,7 +375,7 @@ class Rig(Told):
 
 
 def requested(
-    keys: Keys, numbers: Sequence[str], plate: str = PLATE, mode: CallMode = "notice"
+    keys: Keys, numbers: Sequence[str], plate: str = PLATE, mode: CallMode = "notice", seat: str = ""
 ) -> ContactRequested:
     """Return a request to call an owner, sealed as the operator's side seals it."""
     contact_id = new_id()
@@ -385,6 +385,7 @@ def requested(
         case_id=new_id(),
         contact_id=contact_id,
         mode=mode,
+        seat=seat,
         plate_sealed=keys.seal(plate, context),
         numbers_sealed=tuple(keys.seal(number, context) for number in numbers),
     )

@@ -22,6 +22,10 @@ from services.outbound.calls import (
     OriginateFailed,
     PromptFailed,
     Ringing,
+    SeatConnected,
+    SeatLeft,
+    SeatRinging,
+    SeatUnavailable,
     outcome_of,
     outcome_of_failure,
     read_event,
@@ -47,6 +51,14 @@ A = "0123456789abcdef0123456789abcdef"
         ("UserEvent", {"UserEvent": "MovecarGreeting", "AttemptId": A, "Phase": "end"}, GreetingEnded(A)),
         ("UserEvent", {"UserEvent": "MovecarKey", "AttemptId": A, "Key": "*"}, KeyPressed(A, "*")),
         ("UserEvent", {"UserEvent": "MovecarPromptFailed", "AttemptId": A}, PromptFailed(A)),
+        ("UserEvent", {"UserEvent": "MovecarSeat", "AttemptId": A, "Phase": "ringing"}, SeatRinging(A)),
+        ("UserEvent", {"UserEvent": "MovecarSeat", "AttemptId": A, "Phase": "connected"}, SeatConnected(A)),
+        ("UserEvent", {"UserEvent": "MovecarSeat", "AttemptId": A, "Phase": "left"}, SeatLeft(A)),
+        (
+            "UserEvent",
+            {"UserEvent": "MovecarSeat", "AttemptId": A, "Phase": "unavailable"},
+            SeatUnavailable(A),
+        ),
         ("UserEvent", {"UserEvent": "Other", "AttemptId": "whatever"}, None),
         ("FullyBooted", {}, None),
     ],
@@ -59,6 +71,7 @@ def test_ami_event_is_read(name: str, fields: dict[str, str], event: CallEvent |
     ("name", "fields", "bad"),
     [
         ("Hangup", {"Uniqueid": A}, "Cause"),  # missing
+        ("UserEvent", {"UserEvent": "MovecarSeat", "AttemptId": A, "Phase": "asleep"}, "Phase"),
         ("Hangup", {"Uniqueid": A, "Cause": "-1"}, "Cause"),
         ("Hangup", {"Uniqueid": A, "Cause": "１７"}, "Cause"),  # full-width digits
         ("OriginateResponse", {"ActionID": A, "Response": "Failure", "Reason": "9999"}, "Reason"),
@@ -117,6 +130,9 @@ GREETED = [Ringing(A), Answered(A), GreetingStarted(A), GreetingEnded(A)]
         (GREETED, 16, "hung_up"),  # hung up before the second reading was over
         ([Ringing(A), Answered(A)], 0, "hung_up"),
         ([Answered(A), PromptFailed(A)], 16, "failed"),  # ours, not the owner's silence
+        ([SeatConnected(A)], 16, "wanted_operator"),  # what was said, only the operator knows
+        ([SeatUnavailable(A), KeyPressed(A, "1")], 16, "agreed"),
+        ([SeatRinging(A)], 16, "hung_up"),
         ([Ringing(A)], 17, "busy"),
         ([Ringing(A)], 21, "declined"),
         ([Ringing(A)], 19, "no_answer"),
@@ -166,6 +182,10 @@ T1, T2 = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 1, 0, 0, 30, tzinfo
         (f"agreed;{T1.timestamp():.0f};{T2.timestamp():.0f}", LeftResult("agreed", T1, T2)),
         (f"disputed;{T1.timestamp():.0f};", LeftResult("disputed", T1, None)),  # the goodbye still plays
         (f"hung_up;{T1.timestamp():.0f};0", LeftResult("hung_up", T1, None)),
+        (
+            f"bridged;{T1.timestamp():.0f};;{T2.timestamp():.0f}",
+            LeftResult("wanted_operator", T1, None, bridged_at=T2),
+        ),
     ],
 )
 def test_left_result_is_read(value: str, left: LeftResult) -> None:
@@ -177,7 +197,9 @@ def test_left_result_is_read(value: str, left: LeftResult) -> None:
     [
         "",
         "agreed",
-        "agreed;1;2;3",
+        "agreed;1;2;3",  # only a bridged call has a fourth part
+        "bridged;1;2",
+        "bridged;1;2;",
         "busy;1;2",
         "agreed;-1;2",
         "agreed;1;2\n",

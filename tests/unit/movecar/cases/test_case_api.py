@@ -162,6 +162,47 @@ async def test_the_end_of_a_contact_moves_the_case(
     assert (case["escalation"] or {}).get("reason") == reason
 
 
+@pytest.mark.parametrize(
+    ("answer", "plate", "status", "reason"),
+    [
+        ("agreed", "苏D10001", "notified", None),
+        ("disputed", "苏D10002", "escalated", "dispute"),
+        ("refused", "苏D10003", "escalated", "owner_uncooperative"),
+    ],
+)
+async def test_what_the_owner_said_to_the_operator_moves_the_case_as_a_key_would(
+    movecar: Process, operator: Client, answer: str, plate: str, status: str, reason: str | None
+) -> None:
+    case = await concluded(movecar, operator, "wanted_operator", plate)
+    body = {"answer": answer, "note": "车主在电话里说的"}
+    done, case = await operator.post(f"/cases/{case['id']}/record-answer", body)
+    assert (done, case["status"]) == (200, status)
+    assert (case["escalation"] or {}).get("reason") == reason
+    _, history = await operator.get(f"/cases/{case['id']}/history")
+    last = history["items"][-1]
+    assert (last["trigger"], last["note"]) == (f"owner_{answer}", "车主在电话里说的")
+    again, problem = await operator.post(f"/cases/{case['id']}/record-answer", body)
+    assert (again, problem["code"]) == (409, "illegal_transition")
+
+
+async def test_an_answer_is_recorded_only_where_the_owner_may_have_given_one(
+    movecar: Process, operator: Client
+) -> None:
+    case = await concluded(movecar, operator, "unknown", "苏D10004")
+    status, problem = await operator.post(f"/cases/{case['id']}/record-answer", {"answer": "agreed"})
+    assert (status, problem["code"], problem["case_status"]) == (409, "illegal_transition", "attention")
+    status, problem = await operator.post(f"/cases/{case['id']}/record-answer", {"answer": "moved"})
+    assert (status, problem["errors"][0]["field"]) == (422, "answer")
+
+
+async def test_a_case_in_bridge_mode_asks_for_its_operator_s_seat(movecar: Process, operator: Client) -> None:
+    status, case = await operator.post("/cases", new_case("苏D10006", mode="bridge"))
+    assert (status, case["mode"]) == (201, "bridge")
+    await until(operator, case["id"], "calling")
+    (contact,) = await emitted(movecar, ContactRequested)
+    assert (contact["mode"], contact["seat"]) == ("bridge", "operator")
+
+
 async def test_the_desk_takes_a_disputed_case_over_and_closes_it(movecar: Process, operator: Client) -> None:
     case = await concluded(movecar, operator, "disputed", "苏D10005")
     now, escalation = movecar.kernel.clock.now(), case["escalation"]["id"]
