@@ -35,7 +35,7 @@ class StackPlan:
     """What a stack is made of. Addresses are HOST:PORT; free ports unless given.
 
     trunk_uri: where calls go; None: to SIPp owners of its own, on `owners_port` if given.
-    seats: operators who have a telephone (B7); where the owners are ours, the seats answer at once and hang up after
+    seats: operators who have a telephone (B7); where the owners are ours, the seats answer and hang up after
     talk_seconds.
     environment: further settings of the services, with their prefix. durable=False: faster, for tests.
     """
