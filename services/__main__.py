@@ -23,6 +23,7 @@ from services.movecar.people.demo import ACCOUNTS, random_password
 from services.movecar.recordings.cli import recordings
 from services.movecar.registry.cli import load_registry
 from services.outbound.app import build as build_outbound
+from services.outbound.evidence.cli import reconcile
 
 app = typer.Typer(
     help="114 挪车调度平台。不带命令时，在一个进程内运行全部服务。",
@@ -34,6 +35,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(recordings, name="recordings")
 app.add_typer(push, name="push")
 app.command("load-registry")(load_registry)
+app.command("reconcile")(reconcile)
 
 
 @app.callback(invoke_without_command=True)

@@ -190,6 +190,47 @@ class RecordingKept(Event):
     """What is wrong with the sound, where something is: a lowercase code."""
 
 
+class PlacedCall(BaseModel):
+    """One call that was placed, for the case that is named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempt_id: str
+    case_id: str
+    dialed_at: datetime
+
+
+class CallsPlaced(Event):
+    """These calls were placed for these cases: who owns the cases says which of them do not exist (B4).
+
+    The event's own `case_id` is empty.
+    """
+
+    TYPE = "calls.placed.v1"
+    CONSUMERS = ("movecar",)
+
+    case_id: str = ""
+    calls: tuple[PlacedCall, ...]
+
+    @property
+    def key(self) -> str:
+        return self.event_id
+
+
+class CallsDisowned(Event):
+    """There is no case that these calls could have been placed for (B4). `case_id` is empty."""
+
+    TYPE = "calls.disowned.v1"
+    CONSUMERS = ("outbound",)
+
+    case_id: str = ""
+    calls: tuple[PlacedCall, ...]
+
+    @property
+    def key(self) -> str:
+        return self.event_id
+
+
 class CaseEscalated(Event):
     """The 110 desk must act. `details_sealed` is JSON sealed for `escalation:{escalation_id}`."""
 
@@ -313,7 +354,7 @@ class SessionEnded(Event):
     """
 
     TYPE = "session.ended.v1"
-    CONSUMERS = ("escalation",)
+    CONSUMERS = ("outbound", "escalation")
 
     case_id: str = ""
     session_id: str
@@ -334,6 +375,8 @@ ALL: dict[str, type[Event]] = {
         AttemptChanged,
         ContactConcluded,
         RecordingKept,
+        CallsPlaced,
+        CallsDisowned,
         CaseEscalated,
         CaseWithdrawn,
         CaseDetailsChanged,

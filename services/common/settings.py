@@ -26,8 +26,8 @@ from services.common.crypto import MIN_SECRET_BYTES
 
 PREFIX = "MOVECAR_"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-DEFAULT_NODE = "pbx"
-"""Name of the switch where there is one only."""
+MAIN_NODE = "main"
+"""Name of the Asterisk node of an installation that lists none."""
 MIN_RETENTION_DAYS = 1096
 """Three years, one of them a leap year (B8)."""
 
@@ -51,9 +51,9 @@ def _call_record_files(value: str) -> dict[str, Path]:
     files: dict[str, Path] = {}
     for entry in filter(None, (part.strip() for part in value.split(","))):
         named = re.fullmatch("(?:([a-z0-9-]{1,40})=)?(/.+)", entry)
-        if named is None or (named[1] or DEFAULT_NODE) in files:
+        if named is None or (named[1] or MAIN_NODE) in files:
             raise ValueError("must be an absolute path, or NODE=PATH for each switch, separated by commas")
-        files[named[1] or DEFAULT_NODE] = Path(named[2])
+        files[named[1] or MAIN_NODE] = Path(named[2])
     return files
 
 
@@ -105,6 +105,7 @@ class Settings(BaseSettings):
     desk_phone: Annotated[str, Field(pattern=r"^[0-9]+(-[0-9]+)*$")] = "0519-81997327"
     smtp_url: SecretStr = SecretStr("")
     call_records: str = ""
+    reconcile_after: Annotated[float, Field(ge=1, le=3600)] = 30
     redial: Annotated[RedialRules, NoDecode] = _REDIAL
     ring_time: Annotated[float, Field(ge=5, le=120)] = 30
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
@@ -228,7 +229,7 @@ class Settings(BaseSettings):
     def call_record_files(self) -> dict[str, Path]:
         """Name of a switch → the file that it writes its call records into (B4)."""
         if not self.call_records and self.pbx == "sandbox":
-            return {DEFAULT_NODE: self.data_dir / "cdr-custom" / "movecar.csv"}
+            return {MAIN_NODE: self.data_dir / "cdr-custom" / "movecar.csv"}
         return _call_record_files(self.call_records)
 
     def root_secret(self) -> str:

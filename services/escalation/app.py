@@ -3,6 +3,7 @@
 import ssl
 
 from services.common.ami import Address, AmiLink
+from services.common.http.ended_sessions import EndedSessions
 from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
 from services.common.tail import Tail
@@ -19,7 +20,6 @@ from services.escalation.feed import Feed
 from services.escalation.handlers import Handlers
 from services.escalation.push import Pusher
 from services.escalation.readers import ReaderApi
-from services.escalation.sessions import EndedSessions
 
 
 def build(kernel: Kernel) -> Service:
@@ -34,7 +34,7 @@ def build(kernel: Kernel) -> Service:
     chain = Chain(database, escalations, calls, clock)
     auditor = Auditor(database, escalations, clock)
     feed.on_append(chain.wake)
-    sessions = EndedSessions(database, kernel.tokens, clock)
+    sessions = EndedSessions("escalation", database, kernel.tokens, clock)
     api = EscalationApi(database, escalations, tail, LiveStream("feed", tail, kernel.tokens), kernel.tokens)
     tasks = {
         "feed": tail.run,

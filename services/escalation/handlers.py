@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Handler
 from services.common.events import CaseDetailsChanged, CaseEscalated, CaseWithdrawn, Event, SessionEnded
+from services.common.http.ended_sessions import EndedSessions
 from services.escalation.escalations import Escalations
-from services.escalation.sessions import EndedSessions
 
 
 class Handlers:

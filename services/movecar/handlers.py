@@ -1,6 +1,7 @@
 """What the other services report and what it does to cases: read the table at the end first."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from sqlalchemy import Insert, Table, bindparam, select, update
@@ -11,6 +12,8 @@ from services.common.bus import Handler, Together, emit
 from services.common.database import padded
 from services.common.events import (
     AttemptChanged,
+    CallsDisowned,
+    CallsPlaced,
     ContactConcluded,
     EscalationAcknowledged,
     EscalationDisposed,
@@ -59,6 +62,9 @@ _CASES = cast(Table, Case.__table__)
 _STANDING = select(_CASES.c.id, _CASES.c.status, _CASES.c.escalation_id).where(
     _CASES.c.id.in_(bindparam("ids", expanding=True))
 )
+_OPENED = select(_CASES.c.id, _CASES.c.created_at).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
+_CLOCKS_APART = timedelta(seconds=60)
+"""How far the clocks of two machines of ours may be apart."""
 _PLACE = (
     update(_CASES)
     .where(_CASES.c.escalation_id == bindparam("raised"))
@@ -114,6 +120,20 @@ class Reports:
         for row in standing.all():
             if row.status in AT_THE_DESK and (case := await find_case(session, row.id)) is not None:
                 await tell_desk(session, self._rules, case)
+
+    async def on_calls_placed(self, session: AsyncSession, event: CallsPlaced) -> None:
+        """Disown calls for which there was no case when the owner was rung (B4)."""
+        opened: dict[str, datetime] = {}
+        ids = {call.case_id for call in event.calls}
+        for row in await session.execute(_OPENED, {"ids": padded(ids)}):
+            opened[row.id] = row.created_at
+        disowned = tuple(
+            call
+            for call in event.calls
+            if call.case_id not in opened or opened[call.case_id] > call.dialed_at + _CLOCKS_APART
+        )
+        if disowned:
+            await emit(session, CallsDisowned(occurred_at=self._rules.clock.now(), calls=disowned))
 
     async def on_escalations_raised(self, session: AsyncSession, events: Sequence[EscalationRaised]) -> None:
         """Show the operators the places in the desk's feed."""
@@ -196,6 +216,7 @@ class Reports:
             AttemptChanged: Together(self.on_attempts_changed),
             ContactConcluded: Together(self.on_contacts_concluded),
             RecordingKept: Together(self.on_recordings_kept),
+            CallsPlaced: self.on_calls_placed,
             EscalationRaised: Together(self.on_escalations_raised),
             EscalationReminded: self.on_escalation_reminded,
             EscalationAcknowledged: self.on_escalation_acknowledged,

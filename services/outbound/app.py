@@ -7,11 +7,13 @@ from pathlib import Path
 import structlog
 
 from services.common.ami import Address, AmiLink
+from services.common.events import SessionEnded
+from services.common.http.ended_sessions import EndedSessions
 from services.common.service import Kernel, Service
 from services.common.vault import Vault
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
-from services.outbound.evidence.collector import Collector
+from services.outbound.evidence.app import Evidence
 from services.outbound.pbx import Pbx
 from services.outbound.recordings.catalogue import Catalogue
 from services.outbound.recordings.collector import Collector as RecordingCollector
@@ -32,17 +34,17 @@ def build(kernel: Kernel) -> Service:
     link = _SandboxLink(sandbox) if sandbox else _asterisk_link(kernel)
     engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, Pbx(link))
 
-    collectors = {
-        f"call-records-{node}": Collector(kernel.database, kernel.clock, node, path).run
-        for node, path in settings.call_record_files.items()
-    }
-
+    evidence = Evidence.of(kernel)
+    collectors = dict(evidence.tasks)
     if settings.spool is not None:
         collectors["recordings"] = _recordings(kernel, settings.spool).run
     else:
         log.warning("recordings_not_collected")
 
+    sessions = EndedSessions(NAME, kernel.database, kernel.tokens, kernel.clock)
+
     async def start() -> None:
+        await sessions.start()
         if sandbox is not None:
             await sandbox.pbx.start()
 
@@ -53,8 +55,9 @@ def build(kernel: Kernel) -> Service:
 
     return Service(
         name=NAME,
-        handlers=engine.handlers,
-        tasks={**engine.tasks, **collectors},
+        endpoints=evidence.endpoints,
+        handlers={**engine.handlers, SessionEnded: sessions.note},
+        tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
         checks={"pbx": engine.check},
         start=start,
         close=close,

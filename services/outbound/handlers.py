@@ -14,11 +14,19 @@ from sqlalchemy.sql.dml import ReturningInsert
 from services.common.bus import Handler, Together, emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.events import ContactConcluded, ContactOutcome, ContactRequested, ContactWithdrawn, Event
+from services.common.events import (
+    CallsDisowned,
+    ContactConcluded,
+    ContactOutcome,
+    ContactRequested,
+    ContactWithdrawn,
+    Event,
+)
 from services.common.ids import new_id
 from services.common.speech import UnspeakablePlateError, speak
 from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import callable_ones, context
+from services.outbound.evidence.disowned import on_calls_disowned
 from services.outbound.guard import wishes
 from services.outbound.records import AttemptRecord
 from services.outbound.rows import ATTEMPTS, CONTACTS, NEW_ATTEMPTS, RECORD_COLUMNS, new_row, record_of
@@ -151,6 +159,7 @@ class Handlers:
             ContactRequested: Together(self.on_contacts_requested),
             ContactWithdrawn: self.on_contact_withdrawn,
             **wishes.TABLE,
+            CallsDisowned: on_calls_disowned,
         }
 
 

@@ -53,15 +53,25 @@ async def open_incident(
 
 
 async def close_incident(
-    session: AsyncSession, kind: str, subject: str, now: datetime, *, by: str = SYSTEM, note: str = ""
+    session: AsyncSession,
+    kind: str,
+    subject: str,
+    now: datetime,
+    *,
+    by: str = SYSTEM,
+    note: str = "",
+    incident_id: str | None = None,
 ) -> bool:
-    """Close the open incident of this kind and subject; tell whether there was one."""
+    """Close the open incident of this kind and subject, unless it is another one than `incident_id`.
+
+    Tell whether one was closed.
+    """
     found = await session.scalar(
         select(_INCIDENTS.c.id).where(
             _INCIDENTS.c.kind == kind, _INCIDENTS.c.subject == subject, _INCIDENTS.c.closed_at.is_(None)
         )
     )
-    if found is None:
+    if found is None or incident_id not in {None, found}:
         return False
     closed = await session.execute(
         update(_INCIDENTS)

@@ -15,3 +15,6 @@ RECORDINGS = Counter("movecar_recordings_total", "Answered calls whose recording
 RECORDINGS_WAITING = Gauge(
     "movecar_recordings_waiting", "Recordings of ended calls that are still in the spool"
 )
+RECONCILED = Counter(
+    "movecar_calls_reconciled_total", "Ended attempts compared with the switches' call records"
+)

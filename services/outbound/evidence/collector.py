@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import Clock
 from services.common.database import Database, insert_ignoring_duplicates, is_outage, rows_changed
+from services.outbound.evidence.facts import RECORDS, SOURCES
 from services.outbound.evidence.files import CallRecordFiles, Chunk, FileId, Position, digest
 from services.outbound.evidence.line import CallRecord, UnreadableLine, read_line
-from services.outbound.evidence.models import CallRecordFile, CallRecordSource, StoredCallRecord
+from services.outbound.evidence.models import CallRecordFile
 from services.outbound.incidents import close_incident, open_incident
 from services.outbound.metrics import CALL_RECORDS
 from services.outbound.models import Incident
@@ -35,9 +36,7 @@ _MARK_AFTER: Final = timedelta(seconds=10)
 """How often it is noted that nothing new was there."""
 _OUTAGE_SECONDS: Final = 2.0
 
-SOURCES: Final = cast(Table, CallRecordSource.__table__)
 FILES: Final = cast(Table, CallRecordFile.__table__)
-RECORDS: Final = cast(Table, StoredCallRecord.__table__)
 _INCIDENTS: Final = cast(Table, Incident.__table__)
 _STORE: Final = {
     name: dialect.insert(RECORDS).on_conflict_do_nothing(index_elements=["id"])

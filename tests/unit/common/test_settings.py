@@ -134,8 +134,8 @@ def test_a_wrong_value_stops_the_start_under_its_name(
 @pytest.mark.parametrize(
     ("environment", "files"),
     [
-        ({}, {"pbx": Path("var/cdr-custom/movecar.csv")}),  # the sandbox's own
-        ({"CALL_RECORDS": "/log/movecar.csv"}, {"pbx": Path("/log/movecar.csv")}),
+        ({}, {"main": Path("var/cdr-custom/movecar.csv")}),  # the sandbox's own
+        ({"CALL_RECORDS": "/log/movecar.csv"}, {"main": Path("/log/movecar.csv")}),
         ({"CALL_RECORDS": "a=/a.csv, b=/b.csv"}, {"a": Path("/a.csv"), "b": Path("/b.csv")}),
         ({"PBX": "asterisk", "AMI_PORT": "1", "AMI_USER": "u", "AMI_SECRET": "s"}, {}),  # not collected
     ],

@@ -1,4 +1,4 @@
-"""Sessions ended before their tokens expire: kept here, so that the desk's log-out holds without movecar."""
+"""Sessions ended early: kept by each service itself, so that a log-out holds there without movecar."""
 
 from datetime import timedelta
 from typing import cast
@@ -15,7 +15,6 @@ from services.common.models import EndedSession
 
 log = structlog.get_logger(__name__)
 
-_SERVICE = "escalation"
 _REFRESH_SECONDS = 5.0
 _KEEP = timedelta(hours=1)
 
@@ -23,7 +22,8 @@ _KEEP = timedelta(hours=1)
 class EndedSessions:
     """What this service knows of ended sessions. Other instances' finds are read every five seconds."""
 
-    def __init__(self, database: Database, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, service: str, database: Database, tokens: Tokens, clock: Clock) -> None:
+        self._service = service
         self._database = database
         self._tokens = tokens
         self._clock = clock
@@ -32,8 +32,8 @@ class EndedSessions:
         """Refuse the session from now on, and after a restart."""
         table = cast(Table, EndedSession.__table__)
         expired = table.c.expires_at < self._clock.now() - _KEEP
-        await session.execute(delete(table).where(table.c.service == _SERVICE, expired))
-        values = {"service": _SERVICE, "session_id": event.session_id, "expires_at": event.expires_at}
+        await session.execute(delete(table).where(table.c.service == self._service, expired))
+        values = {"service": self._service, "session_id": event.session_id, "expires_at": event.expires_at}
         await session.execute(insert_ignoring_duplicates(session, table, values))
         self._tokens.end([(event.session_id, event.expires_at)])
 
@@ -42,7 +42,7 @@ class EndedSessions:
         async with self._database.reading() as session:
             rows = await session.execute(
                 select(EndedSession.session_id, EndedSession.expires_at).where(
-                    EndedSession.service == _SERVICE, EndedSession.expires_at > self._clock.now()
+                    EndedSession.service == self._service, EndedSession.expires_at > self._clock.now()
                 )
             )
             self._tokens.end([(row.session_id, row.expires_at) for row in rows])
