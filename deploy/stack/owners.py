@@ -32,13 +32,14 @@ from deploy.stack.ports import LOOPBACK, free_port, is_free
 from deploy.stack.sip_trace import Invite, invites
 from deploy.stack.tones import OWNER_HERTZ, write_tone
 
-_SCENARIO = Path(__file__).with_name("owners.xml")
+SCENARIO = Path(__file__).with_name("owners.xml")
 _TALK_SECONDS = 120
 
 
 class Owners:
     """The SIPp process. `press_after`: seconds between answering and pressing a key; `late`: the same for
-    those who take their time; `trace`: keep every SIP message (off for load tests).
+    those who take their time; `trace`: keep every SIP message (off for load tests); `scenario`: who behaves
+    how, in place of `SCENARIO`.
 
     Raises PartMissingError when SIPp cannot be had or may not send keypresses, PartFailedError when it does
     not start.
@@ -52,6 +53,7 @@ class Owners:
         press_after: float = 1.0,
         late: float = 12.0,
         trace: bool = True,
+        scenario: str = "",
     ) -> None:
         self.directory = directory.absolute()
         self.port = port or free_port(2)
@@ -59,6 +61,7 @@ class Owners:
         self._press_after = press_after
         self._late = late
         self._trace = trace
+        self._scenario = scenario or SCENARIO.read_text("utf-8")
         self._program = packages.sipp_for_keypresses()
         self._pcaps = packages.sipp_pcaps()
         self._child: Child | None = None
@@ -92,7 +95,7 @@ class Owners:
     def spawn(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         scenario = self.directory / "owners.xml"
-        text = _SCENARIO.read_text("utf-8").replace("PCAPS", str(self._pcaps))
+        text = self._scenario.replace("PCAPS", str(self._pcaps))
         text = text.replace("PRESS_AFTER", str(round(self._press_after * 1000)))
         tone = self.directory / "voice.pcap"
         write_tone(tone, OWNER_HERTZ, _TALK_SECONDS)

@@ -48,7 +48,7 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
     write_csv(registry, _VEHICLES, _DISPUTES_FROM)
     results = Results([], [])
     async with Installation(directory, registry, plan.window, _say, profiles) as installation:
-        machine = report.machine(installation)
+        machine = report.machine(installation.asterisk.version())
         bench = Bench(installation, _DISPUTES_FROM, _VEHICLES, plan.window, plan.warm, plan.seconds)
         share = 20_000 // plan.rounds
         for turn in range(plan.rounds):

@@ -72,7 +72,7 @@ class Installation(Stack):
         directory = self.plan.directory.absolute()
         self._parts["asterisk"] = Asterisk(
             directory / "asterisk",
-            prompts=_with_short_goodbyes(prompt_directory(), directory / "prompts"),
+            prompts=with_short_goodbyes(prompt_directory(), directory / "prompts"),
             trunk_uri=self.trunk_uri,
             max_calls=_MOST_CALLS,
         )
@@ -106,7 +106,8 @@ class _Sampled(ServiceProcess):
         self._child.spawn()
 
 
-def _with_short_goodbyes(prompts: Path, copy: Path) -> Path:
+def with_short_goodbyes(prompts: Path, copy: Path) -> Path:
+    """A copy of the prompts in which the goodbye is over as soon as it has begun."""
     shutil.copytree(prompts, copy, dirs_exist_ok=True)
     for path in copy.glob("goodbye-*"):
         path.write_bytes(path.read_bytes()[: round(GOODBYE_SECONDS * _RATE)])

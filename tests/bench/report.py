@@ -11,7 +11,6 @@ from pathlib import Path
 
 from deploy.stack import packages
 from tests.bench.figures import Latency, Throughput
-from tests.bench.installation import Installation
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Machine:
     """Processes that wanted to run in the minute before (they share the cores)."""
 
 
-def machine(installation: Installation) -> Machine:
-    """This machine and the programs of the installation."""
+def machine(asterisk: str) -> Machine:
+    """This machine and its programs; `asterisk`: what that says of its version."""
     models = [
         line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
     ]
@@ -40,7 +39,7 @@ def machine(installation: Installation) -> Machine:
         system=f"Linux {platform.release()}",
         versions={
             "Python": platform.python_version(),
-            "Asterisk": installation.asterisk.version().removeprefix("Asterisk "),
+            "Asterisk": asterisk.removeprefix("Asterisk "),
             "PostgreSQL": _said([str(packages.postgres_bin() / "postgres"), "--version"]),
             "Redis": _said([str(packages.redis_server()), "--version"]),
             "SIPp": _said([str(packages.sipp()), "-v"]),
