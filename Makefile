@@ -7,7 +7,7 @@ SHELL  := /bin/bash
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/run.stamp ## Run the whole service in one process: SQLite, sandbox PBX, demo data, http://127.0.0.1:8114
 	@MOVECAR_LOG_FORMAT=$${MOVECAR_LOG_FORMAT:-console} exec $(PY) -m services
@@ -20,6 +20,9 @@ stack: $(VENV)/run.stamp ## Run the production shape: PostgreSQL, Redis, Asteris
 
 bench: $(VENV)/dev.stamp ## Measure calls per second and latencies on the stack, beside a bare asterisk-ami loop
 	@exec $(PY) -m tests.bench
+
+reliability: $(VENV)/dev.stamp ## Kill the caller at every boundary, take every part away, soak, and write docs/reliability.md
+	@exec $(PY) -m tests.reliability --write
 
 lint: $(VENV)/dev.stamp ## Formatting, lint, types, import rules, security patterns
 	$(VENV)/bin/ruff format --check .
@@ -56,4 +59,4 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.PHONY: help run test stack bench lint unit audit lock clean
+.PHONY: help run test stack bench reliability lint unit audit lock clean

@@ -20,8 +20,12 @@ class AmiProbe:
         self._socket = socket.create_connection((host, port), timeout=deadline)
         self._lines = self._socket.makefile("r", encoding="utf-8", errors="replace", newline="\r\n")
         self._seen: list[Message] = []
-        self.banner = self._lines.readline().strip()
-        answer = self.ask(("Action", "Login"), ("Username", user), ("Secret", secret))
+        try:
+            self.banner = self._lines.readline().strip()
+            answer = self.ask(("Action", "Login"), ("Username", user), ("Secret", secret))
+        except BaseException:
+            self.close()
+            raise
         if answer.get("Response") != "Success":
             self.close()
             raise AmiError(answer.get("Message", "log-in refused"))

@@ -35,17 +35,23 @@ class Channels:
     async def watch(self) -> None:
         """Look for ever; a switch that is away has no channels."""
         probe: AmiProbe | None = None
-        while True:
-            try:
-                if probe is None:
-                    probe = await asyncio.to_thread(self._asterisk.connect)
-                up = await asyncio.to_thread(_channels, probe)
-            except (OSError, RuntimeError):
-                probe, up = None, frozenset()
-            async with self._looked:
-                self._up = up
-                self._looked.notify_all()
-            await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            while True:
+                try:
+                    if probe is None:
+                        probe = await asyncio.to_thread(self._asterisk.connect)
+                    up = await asyncio.to_thread(_channels, probe)
+                except (OSError, RuntimeError):
+                    if probe is not None:
+                        probe.close()
+                    probe, up = None, frozenset()
+                async with self._looked:
+                    self._up = up
+                    self._looked.notify_all()
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            if probe is not None:
+                probe.close()
 
     async def over(self, attempts: set[str]) -> None:
         """Wait until none of these is up."""

@@ -8,10 +8,8 @@ from typing import Final
 from deploy.asterisk.render import CALLER_ID
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.sip_trace import Invite
-from services.common.ami import actions
 from services.common.events import AttemptOutcome
-from services.common.ids import new_id
-from services.outbound.prompts import speak
+from tests.integration.telephony.calls import PlacedCall
 from tests.reliability.owners import number
 
 _ALLOWED: Final = {CALLER_ID}
@@ -55,14 +53,11 @@ def attack(switch: Asterisk, serials: Sequence[int]) -> int:
 
 def _originate(called: str, disguise: dict[str, str]) -> tuple[str, list[tuple[str, str]]]:
     """The product's own Originate, with what the attacker puts in place of its values, or behind them."""
-    attempt = new_id()
-    wire = actions.originate(
-        attempt_id=attempt, callee=called, caller_id=CALLER_ID, speak=speak("苏D10001"), ring_seconds=5
-    ).wire()
-    fields = dict(line.split(": ", 1) for line in wire.decode("ascii").strip().split("\r\n"))
+    call = PlacedCall(called)
+    fields = dict(line.split(": ", 1) for line in call.wire().decode("ascii").strip().split("\r\n"))
     for name, value in disguise.items():
         fields[name] = f"{fields[name]},{value}" if name == "Variable" else value
-    return attempt, list(fields.items())
+    return call.attempt, list(fields.items())
 
 
 def shown_otherwise(calls: Sequence[Invite]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections import Counter
@@ -21,6 +22,8 @@ from tests.reliability.wire import read_wire
 SETTLE_SECONDS: Final = 120.0
 _EVERY_SECONDS: Final = 0.25
 _SLOW: Final = (0.02, 0.06)
+_numbers = itertools.count(20)
+"""Of lanes: above those of a walk."""
 
 
 @dataclass
@@ -188,18 +191,17 @@ async def suffer_all(
     """Every outage; those that disturb nobody else at the same time."""
     rows: dict[str, OutageRow] = {}
 
-    async def one(number: int, outage: Outage) -> None:
+    async def one(outage: Outage) -> None:
         report(f"  {outage.name} ...")
-        rows[outage.name] = await suffer(ground, number, outage, share, seed)
+        rows[outage.name] = await suffer(ground, next(_numbers), outage, share, seed)
 
-    first = 40
     async with asyncio.TaskGroup() as group:
-        for place, outage in enumerate(outages):
+        for outage in outages:
             if not outage.alone:
-                group.create_task(one(first + place, outage))
-    for place, outage in enumerate(outages):
+                group.create_task(one(outage))
+    for outage in outages:
         if outage.alone:
-            await one(first + place, outage)
+            await one(outage)
     return [rows[outage.name] for outage in outages]
 
 

@@ -25,6 +25,7 @@ from tests.bench.load import Job
 from tests.bench.vehicles import plate
 from tests.reliability import hostile
 from tests.reliability.ground import PRESS_AFTER, QUICK, RING_SECONDS, open_to_all
+from tests.reliability.lane import NO_LIMITS
 from tests.reliability.owners import PLAYED, conclusion_of, make_owners, number
 from tests.reliability.wire import read_wire
 
@@ -54,6 +55,7 @@ class SoakStack(Stack):
                 "MOVECAR_MAX_CONCURRENT_CALLS": str(_MOST_CALLS // 2),
                 "MOVECAR_REDIAL": "{}",  # each call is judged by itself
                 "MOVECAR_RING_TIME": str(RING_SECONDS),
+                "MOVECAR_CALL_LIMITS": NO_LIMITS,
             },
         )
         super().__init__(plan, report)

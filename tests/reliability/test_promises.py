@@ -26,7 +26,12 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 
 SEED = int(os.environ.get("MOVECAR_RELIABILITY_SEED") or local(SystemClock().now()).toordinal())
 LANES = 6
-SAMPLED = 60
+SAMPLED = 30
+OUTAGES = (
+    Outage("link away", link_away, 3.0, alone=False),
+    Outage("Redis emptied", redis_flushed, alone=False),
+    Outage("Asterisk killed", asterisk_killed, 0.5),
+)
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,15 @@ async def servers(server_home: Path) -> AsyncIterator[Ground]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def walked(servers: Ground) -> Walked:
-    """Deaths between claim and answer for every outcome, and a sample of all others."""
+    """Deaths between claim and answer, with an owner who answers and one who does not, and some others."""
     async with lanes(servers, LANES, MOVECAR_REDIAL=REDIAL) as side_by_side:
         walk = Walk(side_by_side, print)
         lives = await walk.lives(PLAYED)
         twice = await walk.second_lives(TWICE)
         worst = list(
             chain.from_iterable(
-                every(outcome, between_claim_and_answer(boundaries), late=False)
-                for outcome, boundaries in lives.items()
+                every(outcome, between_claim_and_answer(lives[outcome]), late=False)
+                for outcome in ("agreed", "busy")
             )
         )
         others = [*chain.from_iterable(every(*life) for life in lives.items()), *twice]
@@ -84,18 +89,10 @@ async def test_the_process_really_died_in_nearly_every_run(walked: Walked) -> No
     assert walked.died > 0.9 * walked.deaths
 
 
-@pytest.mark.parametrize(
-    "outage",
-    [
-        Outage("link away", link_away, 3.0),
-        Outage("Redis emptied", redis_flushed),
-        Outage("Asterisk killed", asterisk_killed, 0.5),
-    ],
-    ids=lambda outage: outage.name,
-)
-async def test_calls_in_every_phase_outlive(servers: Ground, outage: Outage) -> None:
-    (row,) = await suffer_all(servers, [outage], 1, SEED, print)
-    assert row.verdict.broken == [], f"seed {SEED}"
+async def test_calls_in_every_phase_outlive_what_they_need(servers: Ground) -> None:
+    rows = await suffer_all(servers, OUTAGES, 1, SEED, print)
+    broken = [f"{row.name}: {what}" for row in rows for what in row.verdict.broken]
+    assert broken == [], f"seed {SEED}"
 
 
 async def test_every_owner_is_shown_0519110_also_by_somebody_else_at_the_manager(
@@ -104,5 +101,5 @@ async def test_every_owner_is_shown_0519110_also_by_somebody_else_at_the_manager
     taken = hostile.attack(servers.asterisk, range(90_000, 90_000 + len(hostile.DISGUISES)))
     wire: Wire = read_wire(servers.owners.trace)
     assert taken == len(hostile.DISGUISES)
-    assert len(wire.calls) > 100
+    assert len(wire.calls) > 80
     assert hostile.shown_otherwise(wire.calls) == []

@@ -19,8 +19,9 @@ from typing import Any
 import uvloop  # noqa: F401 # loaded before the fork
 from sqlalchemy.dialects.postgresql import asyncpg  # noqa: F401
 
-import services.common.run
 import services.outbound.app  # noqa: F401
+from services.common.migrations import head
+from services.common.phones import parse_chinese
 from tests.reliability.boundaries import Boundaries
 
 _PR_SET_PDEATHSIG = 1
@@ -33,6 +34,8 @@ def main() -> None:
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(wakeable)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    head()
+    parse_chinese("13800000001")  # both load what they need on first use
     running: dict[int, int] = {}
     orders = sys.stdin.fileno()
     rest = b""
