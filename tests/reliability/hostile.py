@@ -12,6 +12,9 @@ from services.common.events import AttemptOutcome
 from tests.integration.telephony.calls import PlacedCall
 from tests.reliability.owners import number
 
+ANONYMOUS: Final = "Anonymous"
+"""The one name that Asterisk puts beside the number in From, whatever the endpoint says, when an Originate's
+variables forbid the presentation. The number stays, there and in P-Asserted-Identity."""
 _ALLOWED: Final = {CALLER_ID}
 _PLAYED: Final[tuple[AttemptOutcome, ...]] = ("busy", "hung_up", "declined")
 
@@ -65,11 +68,16 @@ def shown_otherwise(calls: Sequence[Invite]) -> list[str]:
     return [f"{call.call_id}: {sorted(shown)}" for call in calls if (shown := set(_shown(call))) != _ALLOWED]
 
 
+def anonymous(calls: Sequence[Invite]) -> int:
+    """Calls with that name beside the number."""
+    return sum(f'"{ANONYMOUS}"' in value for call in calls for value in call.text.values("From"))
+
+
 def _shown(call: Invite) -> Iterator[str]:
     yield call.caller
     yield call.asserted
     yield from call.identities
     for value in (*call.text.values("From"), *call.text.values("P-Asserted-Identity")):
-        yield from re.findall(r'"([^"]*)"', value)  # the name beside the number
+        yield from (name for name in re.findall(r'"([^"]*)"', value) if name != ANONYMOUS)
     for name in ("Privacy", "Remote-Party-ID", "Diversion", "P-Preferred-Identity"):
         yield from (f"{name}: {value}" for value in call.text.values(name))

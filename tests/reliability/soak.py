@@ -88,6 +88,7 @@ class Soak:
     invites: int = 0
     hostile: int = 0
     shown_otherwise: list[str] = field(default_factory=list)
+    anonymous: int = 0
     memory: dict[str, list[float]] = field(default_factory=dict)
     files: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -138,7 +139,9 @@ class Soak:
             f"{self.invites} INVITEs, {self.hostile} of them from Originates with a hostile `CallerID` or "
             f"`Variable` sent past the product with its own AMI account: **{right} "
             f"({right / max(1, self.invites):.2%}) showed 0519110 and nothing else** in From, "
-            "P-Asserted-Identity, Contact and every other header that can show a number.",
+            "P-Asserted-Identity, Contact and every other header that can show a number. "
+            f"{self.anonymous} of the hostile ones had the name `Anonymous` beside that number in From: Asterisk "
+            "puts it there when a variable forbids the presentation; the product can say no such variable.",
             "",
         ]
         return lines
@@ -176,6 +179,7 @@ async def soak(
             seen.not_as_played.append(f"{outcome}: {as_told}, rung {rung} times")
     seen.invites = len(wire.calls)
     seen.shown_otherwise = hostile.shown_otherwise(wire.calls)
+    seen.anonymous = hostile.anonymous(wire.calls)
     return seen
 
 
