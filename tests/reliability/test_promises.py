@@ -22,7 +22,7 @@ from tests.reliability.owners import PLAYED
 from tests.reliability.walk import REDIAL, TWICE, Row, Walk, between_claim_and_answer, every, matrix, sample
 from tests.reliability.wire import Wire, read_wire
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(900)]
 
 SEED = int(os.environ.get("MOVECAR_RELIABILITY_SEED") or local(SystemClock().now()).toordinal())
 LANES = 6
