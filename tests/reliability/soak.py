@@ -141,7 +141,7 @@ class Soak:
             f"({right / max(1, self.invites):.2%}) showed 0519110 and nothing else** in From, "
             "P-Asserted-Identity, Contact and every other header that can show a number. "
             f"{self.anonymous} of the hostile ones had the name `Anonymous` beside that number in From: "
-            "Asterisk puts it there when a variable forbids the presentation; the product can say no such variable.",
+            "Asterisk puts it there when a variable forbids the presentation, which the product cannot say.",
             "",
         ]
         return lines
