@@ -1,7 +1,10 @@
 """What `make run` starts: everything in one process, as a newcomer sees it."""
 
 import asyncio
+import hashlib
+import io
 import signal
+import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +104,24 @@ async def test_the_desk_hears_no_call_that_is_not_before_it(operator: Client, de
             _, case = await operator.get(f"/cases/{case['id']}")
     status, _ = await desk.get(f"/recordings/{recording}/audio")
     assert status == 404
+
+
+async def test_the_recording_of_a_call_can_be_played(running: Program, operator: Client) -> None:
+    case = await open_until(operator, "苏D10004", "notified")
+    async with asyncio.timeout(30):
+        while not (recording := case["attempts"][0]["recording_id"]):
+            await asyncio.sleep(0.05)
+            _, case = await operator.get(f"/cases/{case['id']}")
+    async with Client(running.address) as client:
+        await client.log_in("aud1")
+        _, page = await client.get("/recordings", params={"case": case["number"]})
+        (item,) = page["items"]
+        async with client.http.get(f"http://{running.address}{item['audio']}") as answer:
+            content = await answer.read()
+    assert (item["id"], item["sha256"]) == (recording, hashlib.sha256(content).hexdigest())
+    with wave.open(io.BytesIO(content)) as sound:
+        assert sound.getframerate() == 8000
+        assert any(sound.readframes(1000))
 
 
 async def test_a_withdrawn_case_leaves_the_desk(operator: Client, desk: Client) -> None:

@@ -28,6 +28,7 @@ _CALLS: Final = (
     select(
         ATTEMPTS.c.id,
         ATTEMPTS.c.callee,
+        ATTEMPTS.c.outcome,
         ATTEMPTS.c.answered_at,
         ATTEMPTS.c.ended_at,
         CONTACTS.c.case_id,
@@ -210,6 +211,7 @@ class Catalogue:
             case_id=row.case_id,
             operator=row.operator,
             callee=row.callee,
+            outcome=row.outcome,
             answered_at=row.answered_at,
             ended_at=row.ended_at,
             state=row.state,

@@ -8,7 +8,7 @@ from typing import Final
 from services.common.clock import local
 from services.common.vault import Digest, Vault, VaultBroken
 from services.outbound.recordings.spool import Taken
-from services.outbound.recordings.wav import Wav, WavFault, read_header, too_long
+from services.outbound.recordings.wav import Wav, WavFault, length_fault, read_header
 
 SETTLING_SECONDS: Final = 120.0
 """How long a file that is not whole is waited for, after the call's end and the last write to it."""
@@ -41,6 +41,7 @@ class Call:
     case_id: str
     operator: str
     callee: str
+    outcome: str | None
     answered_at: datetime | None
     ended_at: datetime
     state: str | None
@@ -125,6 +126,6 @@ def _judge(taken: Taken, call: Call) -> tuple[Wav | None, str | None]:
         return None, fault.reason
     if not wav.whole:
         return wav, "length"
-    if call.answered_at is not None and too_long(wav, call.seconds):
-        return wav, "too_long"
-    return wav, None
+    if call.answered_at is None or call.outcome == "unknown":
+        return wav, None  # when such a call ended is not known either
+    return wav, length_fault(wav, call.seconds)

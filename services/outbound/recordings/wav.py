@@ -10,7 +10,8 @@ _FORMAT_BYTES: Final = 16
 _PCM: Final = 1
 _RATES: Final = frozenset({8000, 16000})
 _TOO_LONG_SECONDS: Final = 15.0
-"""How much longer than its call a recording may be: clocks, and the time until an end is noticed."""
+"""How much longer than its call a recording may be: calls whose end was noticed before Asterisk's own."""
+_UNTIL_BEGUN_SECONDS: Final = 5.0
 
 
 class WavFault(Exception):
@@ -73,9 +74,14 @@ def write_header(rate: int, sound_bytes: int) -> bytes:
     )
 
 
-def too_long(wav: Wav, call_seconds: float) -> bool:
-    """Tell whether a recording is longer than its call, and so cannot be that call's alone.
+def length_fault(wav: Wav, call_seconds: float) -> str | None:
+    """Return `too_long` or `too_short` for a recording that is not its call's alone, or not all of it.
 
-    Shorter it may be: Asterisk records what is heard, and a line on which both are silent sends nothing.
+    Where neither end sends anything Asterisk writes nothing, so a recording may be shorter than its call; not
+    by half.
     """
-    return wav.seconds > call_seconds + _TOO_LONG_SECONDS
+    if wav.seconds > call_seconds + _TOO_LONG_SECONDS:
+        return "too_long"
+    if wav.seconds < call_seconds / 2 - _UNTIL_BEGUN_SECONDS:
+        return "too_short"
+    return None

@@ -158,15 +158,22 @@ async def test_every_access_is_written_down_before_anything_is_given(
     assert [line.detail.get("range") for line in lines] == [None, "bytes=0-9", "bytes=99999999-"]
 
 
-@pytest.mark.parametrize("role", ["operator", "desk", "admin"])
+@pytest.mark.parametrize(
+    ("role", "status"),
+    [
+        ("operator", 403),
+        ("desk", 404),  # the desk hears calls of cases that are before it; this one is not
+        ("admin", 403),
+    ],
+)
 async def test_others_neither_find_nor_hear_recordings(
-    shelf: Shelf, movecar: Process, case: dict[str, Any], role: Role
+    shelf: Shelf, movecar: Process, case: dict[str, Any], role: Role, status: int
 ) -> None:
     kept = await shelf.keep(case["id"])
     async with Client(movecar.address) as client:
         client.become(movecar, role)
         assert (await client.get("/recordings"))[0] == 403
-        assert (await client.get(f"/recordings/{kept.recording_id}/audio"))[0] == 403
+        assert (await client.get(f"/recordings/{kept.recording_id}/audio"))[0] == status
     assert await shelf.audited() == []
 
 

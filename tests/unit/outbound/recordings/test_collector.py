@@ -58,7 +58,7 @@ async def test_a_call_that_is_up_keeps_its_file(desk: Desk) -> None:
 
 
 async def test_a_file_that_is_not_finished_is_waited_for(desk: Desk) -> None:
-    attempt = await desk.call()
+    attempt = await desk.call(seconds=1.2)
     path = desk.spool / f"{attempt}.wav"
     path.write_bytes(write_header(8000, 0) + b"\x01\x02" * 8000)  # as Asterisk has it until it closes it
     assert await desk.collector.collect() == 0
@@ -77,6 +77,7 @@ WRONG = [
     (b"OggS" + bytes(5000), 10, "no_wav"),
     (write_header(44_100, 16_000) + b"\x01\x02" * 8000, 10, "format"),
     (write_header(8000, 800_000) + b"\x01\x02" * 400_000, 10, "too_long"),  # 50 s of a 10 s call
+    (write_header(8000, 64_000) + b"\x01\x02" * 32_000, 30, "too_short"),  # 4 s of 30
 ]
 
 
@@ -110,6 +111,15 @@ async def test_a_recording_of_a_call_whose_answer_was_missed_is_kept(desk: Desk)
     await desk.collector.collect()
     (event,) = await desk.told()
     assert event.ended_at - event.started_at == timedelta(seconds=8)
+
+
+async def test_how_long_a_lost_call_lasted_is_not_known_and_not_held_against_its_recording(
+    desk: Desk,
+) -> None:
+    attempt = await desk.call(seconds=160, outcome="unknown")
+    desk.record(attempt, 8)
+    await desk.collector.collect()
+    assert await desk.states() == {attempt: ("kept", None)}
 
 
 ABSENT = [

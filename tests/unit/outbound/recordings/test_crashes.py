@@ -105,7 +105,7 @@ async def test_two_processes_that_share_a_spool_store_everything_once(desk: Desk
 
 async def test_what_the_store_cannot_take_stays_in_the_spool_and_holds_nothing_else_up(desk: Desk) -> None:
     long, short = await desk.call(seconds=600, ago=3), await desk.call(ago=2)
-    sounds = {long: desk.record(long, 500), short: desk.record(short)}
+    sounds = {long: desk.record(long, 600), short: desk.record(short)}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, limits[1]))  # the kernel refuses the long one
     try:
