@@ -271,6 +271,7 @@ async def key_0_connects_to_the_seat(line: Line) -> None:
     seen = await line.ended(call.attempt_id)
     assert _seat_events(seen) == [SeatRinging, SeatConnected, SeatLeft]
     assert (seen.outcome, seen.facts.key, seen.facts.bridged) == ("wanted_operator", "0", True)
+    assert seen.facts.greetings_ended == 1
 
 
 async def key_0_without_a_seat_is_told_that_somebody_will_call(line: Line) -> None:

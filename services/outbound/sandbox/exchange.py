@@ -267,9 +267,10 @@ class Exchange:
         return answers
 
     async def _talk(self, channel: Channel) -> None:
+        if channel.result == "hung_up":  # after key 0 the greeting's end has been told
+            self._say(channel, "MovecarGreeting", ("Phase", "end"))
         channel.result, channel.connected_at = BRIDGED, int(self._clock.now().timestamp())
         self._leave(channel, ended=False)
-        self._say(channel, "MovecarGreeting", ("Phase", "end"))
         self._say(channel, "MovecarSeat", ("Phase", "connected"))
         await self._pass(owners.TALK)
         self._say(channel, "MovecarSeat", ("Phase", "left"))
