@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from services.common.database import Base, Database
+from tests.unit.outbound.evidence.switch import Switch
 from tests.unit.outbound.rig import Rig, rig_on, settings_for
 
 
@@ -17,3 +19,20 @@ async def rig(tmp_path: Path, postgres_url: str) -> AsyncIterator[Rig]:
     """A caller on PostgreSQL beside a sandbox PBX; its engine is not started."""
     async with rig_on(settings_for(tmp_path, database_url=postgres_url)) as rig:
         yield rig
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[Database]:
+    """An empty database on PostgreSQL with every table."""
+    database = Database(postgres_url)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(Base.metadata.create_all)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> Switch:
+    """A switch that has written nothing yet."""
+    (tmp_path / "cdr-custom").mkdir()
+    return Switch(tmp_path / "cdr-custom" / "movecar.csv")
