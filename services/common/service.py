@@ -47,6 +47,8 @@ class Kernel:
     bus: Bus
     relay: Relay
     tokens: Tokens
+    checks: dict[str, Check] = field(default_factory=dict)
+    """The readiness checks of the services in this process, once it is wired."""
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Kernel":
@@ -69,6 +71,8 @@ class Service:
     routes: Sequence[web.AbstractRouteDef] = ()
     handlers: Mapping[type[Event], Handler] = field(default_factory=dict)
     tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    independent_tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """Work that runs also while the main database is away at the start; see `Process.start`."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     start: Callable[[], Awaitable[None]] = _nothing
     drain: Callable[[], Awaitable[None]] = _nothing
@@ -80,14 +84,25 @@ class Service:
 class Process:
     """A running process: the services' endpoints on one address, their handlers and tasks."""
 
-    def __init__(self, kernel: Kernel, services: Sequence[Service], listen: str) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        services: Sequence[Service],
+        listen: str,
+        prepare: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """`prepare` waits for the main database; until it returns, only what is independent of it works."""
         self.kernel = kernel
+        self._prepare = prepare
+        self._prepared = prepare is None
         self.services = services
         self.endpoints = [endpoint for service in services for endpoint in service.endpoints]
         self._document = make_openapi(self.endpoints)
         boundary = Boundary(kernel.database, kernel.tokens, kernel.keys, kernel.clock)
         # Declared endpoints come before a service's catch-all routes (the console's files, the gateway).
-        routes: list[web.AbstractRouteDef] = [boundary.route(endpoint) for endpoint in self.endpoints]
+        routes: list[web.AbstractRouteDef] = [
+            boundary.route(endpoint, self._open) for endpoint in self.endpoints
+        ]
         routes += [
             web.get("/livez", self._livez),
             web.get("/readyz", self._readyz),
@@ -98,12 +113,36 @@ class Process:
         routes += [route for service in services for route in service.routes]
         self._server = HttpServer(make_application(routes), listen)
         self._tasks = Tasks(kernel.clock)
+        self._preparing: asyncio.Task[None] | None = None
         self.address = ""
+        for service in services:
+            kernel.checks.update(service.checks)
 
     async def start(self) -> None:
-        """Start the services, then their consumers and tasks, then listen."""
+        """Start the services, then their consumers and tasks, then listen.
+
+        With `prepare` the process listens at once; what needs the main database starts when that is there.
+        """
         for service in self.services:
             await service.start()
+            for name, work in service.independent_tasks.items():
+                self._tasks.start(f"{service.name}.{name}", work)
+        if self._prepare is None:
+            self._start_tasks()
+        else:
+            self._preparing = asyncio.create_task(self._when_prepared(self._prepare))
+        self.address = await self._server.start()
+        log.info("listening", address=self.address, services=[service.name for service in self.services])
+
+    async def _when_prepared(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        await prepare()
+        self._prepared = True
+        self._start_tasks()
+
+    def _open(self) -> bool:
+        return self._prepared
+
+    def _start_tasks(self) -> None:
         self._tasks.start("relay", self.kernel.relay.run)
         self._tasks.start("upkeep", Upkeep(self.kernel.database, self.kernel.clock).run)
         for service in self.services:
@@ -113,14 +152,15 @@ class Process:
             self._tasks.start(f"{service.name}.consumer", consumer.run)
             for name, work in service.tasks.items():
                 self._tasks.start(f"{service.name}.{name}", work)
-        self.address = await self._server.start()
-        log.info("listening", address=self.address, services=[service.name for service in self.services])
 
     async def close(self) -> None:
         """Stop taking requests, then stop the work, then let go of what is held."""
         for service in self.services:
             await service.drain()
         await self._server.close()
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
         await self._tasks.close()
         for service in reversed(self.services):
             await service.close()
@@ -130,6 +170,8 @@ class Process:
     async def problems(self) -> dict[str, str]:
         """Return what keeps this process from taking a case and placing a call, by part."""
         checks: dict[str, Check] = {"database": self._check_database, "bus": self._check_bus}
+        if not self._prepared:
+            checks["schema"] = _unprepared
         for service in self.services:
             checks |= service.checks
         found = await asyncio.gather(*(_bounded(check) for check in checks.values()))
@@ -172,6 +214,10 @@ class Process:
             "paths": paths,
             "components": self._document["components"] | {"schemas": schemas},
         }
+
+
+async def _unprepared() -> str | None:
+    return "the database was not there, or not at the revision this version needs, when the process started"
 
 
 async def _bounded(check: Check) -> str | None:

@@ -43,6 +43,8 @@ def _listen_address(value: str) -> str:
     return value
 
 
+MailAddress = Annotated[str, Field(pattern=r"^([^@\s<>,;]+@[^@\s<>,;]+)?$", max_length=254)]
+SmsNumber = Annotated[str, Field(pattern=r"^(\+?[0-9]{3,20})?$")]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
 Waits = Annotated[list[Annotated[float, Field(ge=0, le=86_400)]], Field(max_length=10)]
 
@@ -106,6 +108,16 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = SecretStr("")
     call_records: str = ""
     reconcile_after: Annotated[float, Field(ge=1, le=3600)] = 30
+    mail_from: MailAddress = "movecar@localhost"
+    desk_email: MailAddress = ""
+    supervisor_email: MailAddress = ""
+    sms_url: str = ""
+    sms_token: SecretStr = SecretStr("")
+    desk_sms: SmsNumber = ""
+    supervisor_sms: SmsNumber = ""
+    drill_push_url: str = ""
+    drill_email: MailAddress = ""
+    drill_sms: SmsNumber = ""
     redial: Annotated[RedialRules, NoDecode] = _REDIAL
     ring_time: Annotated[float, Field(ge=5, le=120)] = 30
     sandbox_speed: Annotated[float, Field(gt=0, le=1000)] = 10
@@ -132,7 +144,7 @@ class Settings(BaseSettings):
     def _rules_are_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
 
-    @field_validator("redis_url", "registry_url", "desk_push_url")
+    @field_validator("redis_url", "registry_url", "desk_push_url", "drill_push_url", "sms_url")
     @classmethod
     def _url_has_scheme_and_host(cls, value: str) -> str:
         if value and not (urlsplit(value).scheme and (urlsplit(value).netloc or urlsplit(value).path)):
@@ -162,6 +174,14 @@ class Settings(BaseSettings):
             raise ValueError("must start with sqlite+aiosqlite:// or postgresql+asyncpg://")
         return value
 
+    @field_validator("smtp_url")
+    @classmethod
+    def _mail_server_is_named(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if value.get_secret_value() and not (parts.scheme in {"smtp", "smtps"} and parts.hostname):
+            raise ValueError("must be smtp://HOST[:PORT] or smtps://HOST[:PORT]")
+        return value
+
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
         if self.registry_url and self.registry_csv:
@@ -173,6 +193,10 @@ class Settings(BaseSettings):
         if self.desk_push_url and not self._given(self.desk_push_secret):
             raise ValueError(
                 "MOVECAR_DESK_PUSH_SECRET: required with MOVECAR_DESK_PUSH_URL, to sign the items"
+            )
+        if self.drill_push_url and not self._given(self.desk_push_secret):
+            raise ValueError(
+                "MOVECAR_DESK_PUSH_SECRET: required with MOVECAR_DRILL_PUSH_URL, to sign the items"
             )
         key = self.secret_key.get_secret_value()
         if key and len(key.encode()) < MIN_SECRET_BYTES:

@@ -5,4 +5,4 @@ from services.escalation.app import build
 
 if __name__ == "__main__":
     settings = read_settings()
-    run_services("escalation", [build], settings, settings.escalation_listen)
+    run_services("escalation", [build], settings, settings.escalation_listen, independent=True)

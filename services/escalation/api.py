@@ -27,6 +27,7 @@ from services.escalation.escalations import Escalations, UnknownEscalation
 from services.escalation.feed import Item
 from services.escalation.machine import IllegalTransition, Status
 from services.escalation.models import Escalation
+from services.escalation.witnesses import Witnesses
 
 DESK: frozenset[Role] = frozenset({"desk"})
 MAX_WAIT_SECONDS = 60.0
@@ -68,12 +69,14 @@ class EscalationApi:
         tail: Tail[Item],
         stream: LiveStream[Item],
         tokens: Tokens,
+        witnesses: Witnesses,
     ) -> None:
         self._database = database
         self._escalations = escalations
         self._tail = tail
         self._stream = stream
         self._tokens = tokens
+        self._witnesses = witnesses
 
     @property
     def endpoints(self) -> Sequence[Endpoint]:
@@ -137,6 +140,7 @@ class EscalationApi:
     async def feed(self, call: Call[Any, FeedQuery]) -> web.Response:
         query = call.query
         await self._check(query.after, "after")
+        self._witnesses.note(call.principal.username, query.after)  # it has the rest
         with STREAM_READERS.labels("feed_poll").track_inprogress():
             items = await self._tail.after(query.after, query.limit, query.wait)
         self._tokens.authenticate(call.request)  # the session may have ended while we waited
@@ -146,9 +150,13 @@ class EscalationApi:
 
     async def follow(self, call: Call[Any, StreamQuery]) -> web.StreamResponse:
         after = await self._stream.start_of(call.request, call.query.after)
-        return await self._stream.serve(
-            call.request, after, lambda item: Frame(item.type, item.body.decode())
-        )
+        self._witnesses.note(call.principal.username, after)
+
+        def frame(item: Item) -> Frame:
+            self._witnesses.note(call.principal.username, item.seq - 1)
+            return Frame(item.type, item.body.decode())
+
+        return await self._stream.serve(call.request, after, frame)
 
     async def _check(self, after: int, field: str) -> None:
         newest = await self._tail.refresh()

@@ -16,10 +16,12 @@ from services.escalation.desk_calls.line import EVENT_NAMES, DeskLine
 from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.desk_http import DeskHttp
 from services.escalation.escalations import Escalations
+from services.escalation.faults.app import Faults
 from services.escalation.feed import Feed
 from services.escalation.handlers import Handlers
 from services.escalation.push import Pusher
 from services.escalation.readers import ReaderApi
+from services.escalation.witnesses import Witnesses
 
 
 def build(kernel: Kernel) -> Service:
@@ -35,7 +37,10 @@ def build(kernel: Kernel) -> Service:
     auditor = Auditor(database, escalations, clock)
     feed.on_append(chain.wake)
     sessions = EndedSessions("escalation", database, kernel.tokens, clock)
-    api = EscalationApi(database, escalations, tail, LiveStream("feed", tail, kernel.tokens), kernel.tokens)
+    witnesses = Witnesses()
+    stream = LiveStream("feed", tail, kernel.tokens)
+    api = EscalationApi(database, escalations, tail, stream, kernel.tokens, witnesses)
+    faults = Faults(kernel, feed, witnesses)
     tasks = {
         "feed": tail.run,
         "sessions": sessions.refresh,
@@ -51,6 +56,11 @@ def build(kernel: Kernel) -> Service:
         pusher = Pusher(database, feed, desk, clock, settings.instance)
         feed.on_append(pusher.wake)
         tasks["push"] = pusher.run
+
+    async def start() -> None:
+        await faults.start()
+        await sessions.start()
+
     return Service(
         name="escalation",
         endpoints=[
@@ -58,12 +68,16 @@ def build(kernel: Kernel) -> Service:
             *ReaderApi(database, feed, escalations, clock).endpoints,
             *ChainApi(database).endpoints,
             *DeliveryApi(database, None if pusher is None else lambda: pusher.target_away).endpoints,
+            *faults.endpoints,
         ],
-        handlers=Handlers(escalations, sessions).table,
-        tasks=tasks,
+        routes=faults.routes,
+        handlers=Handlers(escalations, sessions, faults.people).table,
+        tasks={**tasks, **faults.tasks},
+        independent_tasks=faults.independent_tasks,
         checks={"chain": auditor.check},
-        start=sessions.start,
+        start=start,
         drain=tail.close,
+        close=faults.close,
     )
 
 

@@ -11,6 +11,7 @@ from services.common.http.endpoint import Body
 from services.common.http.times import Moment, rfc3339
 from services.common.text import Line, Note, Token
 from services.escalation.chain.policy import Priority, Step
+from services.escalation.faults.notices import FaultData
 from services.escalation.machine import Status
 
 MAX_SEALED_DETAILS = 64 * 1024
@@ -123,13 +124,14 @@ class EscalationPage(BaseModel):
 
 
 class FeedItemDocument(BaseModel):
-    """One feed item; `type` is `escalation.raised`, `.updated`, `.reminded`, `.acknowledged` and so on."""
+    """One feed item; `type` is `escalation.raised`, `.updated`, `.reminded` and so on, or of a fault
+    `fault.opened`, `.recovered`, `.overrun`, `.announced`."""
 
     seq: int
     type: str
     id: str
     occurred_at: Moment
-    data: EscalationData | None = Field(description="Null only when the stored item is damaged")
+    data: EscalationData | FaultData | None = Field(description="Null only when the stored item is damaged")
 
 
 class FeedPage(BaseModel):

@@ -32,6 +32,11 @@ ItemType = Literal[
     "escalation.acknowledged",
     "escalation.disposed",
     "escalation.withdrawn",
+    "fault.opened",
+    "fault.recovered",
+    "fault.overrun",
+    "fault.announced",
+    "fault.alarm",
 ]
 
 _COUNTERS = cast(Table, FeedCounter.__table__)
@@ -84,9 +89,21 @@ class Feed:
         session.info[_LOCKED] = True
 
     async def append(
-        self, session: AsyncSession, kind: ItemType, subject: str, data: BaseModel, now: datetime
+        self,
+        session: AsyncSession,
+        kind: ItemType,
+        subject: str,
+        data: BaseModel,
+        now: datetime,
+        *,
+        item_id: str | None = None,
+        push: bool = True,
     ) -> int:
-        """Write an item and return its number. The caller's rollback takes both back."""
+        """Write an item and return its number. The caller's rollback takes both back.
+
+        `item_id` is given where the same item may be written twice; `push` is false for what is pushed by
+        another way.
+        """
         await self.lock(session)
         numbered = await session.execute(
             update(_COUNTERS)
@@ -95,7 +112,7 @@ class Feed:
             .returning(_COUNTERS.c.last)
         )
         seq: int = numbered.scalar_one()
-        item_id = new_id()
+        item_id = item_id or new_id()
         await session.execute(
             insert(_ITEMS).values(
                 seq=seq,
@@ -106,7 +123,7 @@ class Feed:
                 data_sealed=self._keys.seal(data.model_dump_json(), f"feed:{item_id}"),
             )
         )
-        if self._pushing:
+        if self._pushing and push:
             await session.execute(
                 insert(PushDelivery).values(seq=seq, subject=subject, tries=0, next_try_at=now)
             )
@@ -114,6 +131,11 @@ class Feed:
             session.info[_APPENDED] = True
             event.listen(session.sync_session, "after_commit", self._committed)
         return seq
+
+    async def number_of(self, session: AsyncSession, item_id: str) -> int | None:
+        """Return the number of the item with this id; None when it is not written. Takes the feed's lock."""
+        await self.lock(session)
+        return await session.scalar(select(_ITEMS.c.seq).where(_ITEMS.c.item_id == item_id))
 
     def _committed(self, _: Any) -> None:
         for listener in self._listeners:

@@ -5,22 +5,34 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Handler
-from services.common.events import CaseDetailsChanged, CaseEscalated, CaseWithdrawn, Event, SessionEnded
+from services.common.events import (
+    CaseDetailsChanged,
+    CaseEscalated,
+    CaseWithdrawn,
+    Event,
+    IncidentClosed,
+    IncidentOpened,
+    SessionEnded,
+)
 from services.common.http.ended_sessions import EndedSessions
 from services.escalation.escalations import Escalations
+from services.escalation.faults.people import People
 
 
 class Handlers:
     """Handlers with what they need; `table` is the behaviour at a glance."""
 
-    def __init__(self, escalations: Escalations, sessions: EndedSessions) -> None:
+    def __init__(self, escalations: Escalations, sessions: EndedSessions, faults: People) -> None:
         self._escalations = escalations
+        self._faults = faults
         self._sessions = sessions
         self.table: Mapping[type[Event], Handler] = {
             CaseEscalated: self.on_case_escalated,
             CaseDetailsChanged: self.on_case_details_changed,
             CaseWithdrawn: self.on_case_withdrawn,
             SessionEnded: self.on_session_ended,
+            IncidentOpened: self.on_incident_opened,
+            IncidentClosed: self.on_incident_closed,
         }
 
     async def on_case_escalated(self, session: AsyncSession, event: CaseEscalated) -> None:
@@ -35,3 +47,10 @@ class Handlers:
 
     async def on_session_ended(self, session: AsyncSession, event: SessionEnded) -> None:
         await self._sessions.note(session, event)
+
+    async def on_incident_opened(self, _: AsyncSession, event: IncidentOpened) -> None:
+        """Tell the supervisor. The fault's id follows from the incident's: coming twice, it opens once."""
+        await self._faults.incident(event.incident_id, event.kind, event.subject, event.occurred_at)
+
+    async def on_incident_closed(self, _: AsyncSession, event: IncidentClosed) -> None:
+        await self._faults.incident_over(event.incident_id, event.occurred_at)

@@ -79,7 +79,8 @@ class Endpoint:
     """One operation of the API.
 
     `roles` empty means public. A handler of an `atomic` endpoint runs inside one transaction that is
-    committed before the answer is sent; a raised Problem undoes it.
+    committed before the answer is sent; a raised Problem undoes it. An `independent` one answers also while
+    the main database is away or not at the revision this version needs.
     """
 
     method: str
@@ -95,6 +96,7 @@ class Endpoint:
     stream: bool = False
     media: str = ""
     """Media type of an answer that is no JSON document."""
+    independent: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,14 @@ class Boundary:
     keys: Keys
     clock: Clock
 
-    def route(self, endpoint: Endpoint) -> web.RouteDef:
-        """Return the aiohttp route that serves an endpoint."""
+    def route(self, endpoint: Endpoint, ready: Callable[[], bool] = lambda: True) -> web.RouteDef:
+        """Return the aiohttp route that serves an endpoint, once `ready` or when it needs no database."""
 
         async def serve(request: web.Request) -> web.StreamResponse:
+            if not endpoint.independent and not ready():
+                raise Problem(
+                    503, "temporarily_unavailable", "系统暂时不可用，请稍后重试", headers={"Retry-After": "2"}
+                )
             return await self._serve(endpoint, request)
 
         return web.route(endpoint.method, API + endpoint.path, serve)

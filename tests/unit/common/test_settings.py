@@ -159,9 +159,18 @@ def test_all_wrong_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ["AMI_SECRET", "DEMO_PASSWORD", "DESK_PUSH_SECRET", "SMTP_URL"])
-def test_secrets_do_not_show(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(f"MOVECAR_{name}", "hush-hush")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AMI_SECRET", "hush-hush"),
+        ("DEMO_PASSWORD", "hush-hush"),
+        ("DESK_PUSH_SECRET", "hush-hush"),
+        ("SMS_TOKEN", "hush-hush"),
+        ("SMTP_URL", "smtps://user:hush-hush@mail.example.com"),
+    ],
+)
+def test_secrets_do_not_show(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"MOVECAR_{name}", value)
     assert "hush-hush" not in repr(load_settings())
 
 

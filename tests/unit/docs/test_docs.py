@@ -15,6 +15,7 @@ from services.__main__ import app  # imports every module, and with them every m
 from services.common.events import ALL
 from services.common.settings import PREFIX, Settings
 from services.escalation import machine as escalations
+from services.escalation.faults import machine as faults
 from services.movecar.cases import machine as cases
 from services.movecar.registry.answers import Outage
 from services.movecar.registry.csv_rows import HEADER, RowFault
@@ -171,6 +172,9 @@ def test_the_readme_lists_exactly_the_settings_with_their_defaults(name: str, he
         ("Cases", cases.TRANSITIONS),
         ("Attempts", attempts.TRANSITIONS),
         ("Escalations", escalations.TRANSITIONS),
+        ("Faults", faults.FAULTS),
+        ("Duties", faults.DUTIES),
+        ("Deliveries", faults.DELIVERIES),
     ],
 )
 def test_a_state_diagram_draws_exactly_the_transitions_of_the_code(

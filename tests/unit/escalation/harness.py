@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -44,8 +46,14 @@ DETAILS: dict[str, Any] = {
 
 
 def settings_for(url: str, **overrides: Any) -> Settings:
-    """Settings of a service on a database of its own."""
-    return Settings(_env_file=None, database_url=url, secret_key="k" * 32, **overrides)
+    """Settings of a service on a database of its own, with no neighbours to miss.
+
+    The journal of faults is beside an SQLite database, and in a new directory otherwise.
+    """
+    file = url.removeprefix("sqlite+aiosqlite:///")
+    directory = Path(tempfile.mkdtemp(prefix="movecar-")) if file == url else Path(file).parent / "var"
+    quiet: dict[str, Any] = {"data_dir": directory, "fault_after": 600}
+    return Settings(_env_file=None, database_url=url, secret_key="k" * 32, **(quiet | overrides))
 
 
 async def create_tables(kernel: Kernel) -> None:

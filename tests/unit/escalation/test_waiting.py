@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from services.common.events import SessionEnded
 from services.common.models import EndedSession
-from services.escalation.documents import FeedItemDocument
+from services.escalation.documents import EscalationData, FeedItemDocument
 from tests.unit.escalation.harness import Desk, serving, settings_for, until
 
 
@@ -40,7 +40,7 @@ async def test_a_stream_gives_what_was_and_what_comes(desk: Desk) -> None:
         event = await anext(events)
         assert (event["id"], event["event"]) == ("2", "escalation.acknowledged")
         data = FeedItemDocument.model_validate_json(event["data"]).data
-        assert data is not None
+        assert isinstance(data, EscalationData)
         assert data.status == "acknowledged"
 
 

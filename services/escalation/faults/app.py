@@ -1,0 +1,59 @@
+"""Faults put together: journal, engine, channels, probes, API; nothing is started."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from aiohttp import web
+
+from services.common.service import Kernel
+from services.escalation.faults.api import FaultApi
+from services.escalation.faults.channels.choice import choose
+from services.escalation.faults.channels.contract import Channel
+from services.escalation.faults.channels.feed import FeedChannel
+from services.escalation.faults.detection.lookout import Lookout
+from services.escalation.faults.engine import Engine
+from services.escalation.faults.journal import Journal
+from services.escalation.faults.people import People
+from services.escalation.faults.records import Audience
+from services.escalation.faults.watch import Watch
+from services.escalation.feed import Feed
+from services.escalation.witnesses import Witnesses
+
+
+class Faults:
+    """The part of the escalation service that works when nothing else does."""
+
+    def __init__(self, kernel: Kernel, feed: Feed, witnesses: Witnesses) -> None:
+        settings, clock = kernel.settings, kernel.clock
+        self._journal = Journal(settings.data_dir / "faults" / "journal.sqlite3", clock)
+        channels: list[Channel] = [
+            *choose(settings, clock),
+            FeedChannel(kernel.database, feed, witnesses),
+        ]
+        names: dict[Audience, list[str]] = {"desk": [], "supervisor": [], "drill": []}
+        for channel in channels:
+            names[channel.audience].append(channel.name)
+        self.engine = Engine(self._journal, clock, names, timedelta(seconds=settings.fault_after))
+        self.people = People(self.engine, self._journal, clock)
+        self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone)
+        self.endpoints = FaultApi(self._journal, self.people, clock).endpoints
+        self.routes = [web.get("/watchz", self._watch.watchz)]
+
+    @property
+    def independent_tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What runs whatever else is down."""
+        return {"look": self._watch.look, "notices": self._watch.deliver}
+
+    @property
+    def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """What needs the main database."""
+        return {}
+
+    async def start(self) -> None:
+        """Read the journal."""
+        await self._watch.start()
+
+    async def close(self) -> None:
+        """Close the channels, the probes and the journal."""
+        await self._watch.close()
+        await self._journal.close()

@@ -1,0 +1,100 @@
+"""What of the journal is kept in mind: everything that is not settled. Pure data, no decisions."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
+
+from services.escalation.faults.records import (
+    Beat,
+    Component,
+    Delivery,
+    Duty,
+    Fault,
+    Maintenance,
+    Record,
+)
+
+OWN_BEAT = "own"
+KEEP_MAINTENANCE = timedelta(days=1)
+
+
+def _not_held(_: Duty, __: datetime) -> bool:
+    return False
+
+
+class Book:
+    """Records by kind and id. `held` tells whether a standby leaves a duty to its peer for now."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Component] = {}
+        self.faults: dict[str, Fault] = {}
+        self.duties: dict[str, Duty] = {}
+        self.deliveries: dict[str, Delivery] = {}
+        self.maintenance: dict[str, Maintenance] = {}
+        self.beat: Beat | None = None
+        self.held: Callable[[Duty, datetime], bool] = _not_held
+        self._probed: dict[str, str] = {}
+        self._by_duty: dict[str, list[str]] = {}
+
+    def apply(self, records: Iterable[Record]) -> None:
+        """Take over the new state of records."""
+        for record in records:
+            match record:
+                case Component():
+                    self.components[record.id] = record
+                case Fault():
+                    self.faults[record.id] = record
+                    if record.source == "probe":
+                        if record.state == "open":
+                            self._probed[record.component] = record.id
+                        elif self._probed.get(record.component) == record.id:
+                            del self._probed[record.component]
+                case Duty():
+                    self.duties[record.id] = record
+                case Delivery():
+                    if record.id not in self.deliveries:
+                        self._by_duty.setdefault(record.duty, []).append(record.id)
+                    self.deliveries[record.id] = record
+                case Maintenance():
+                    self.maintenance[record.id] = record
+                case Beat():
+                    self.beat = record
+
+    def probed(self, component: str) -> Fault | None:
+        """Return the open fault that probes found in a part."""
+        found = self._probed.get(component)
+        return None if found is None else self.faults[found]
+
+    def of_duty(self, duty_id: str) -> Iterator[Delivery]:
+        """Return the deliveries of a duty."""
+        return (self.deliveries[found] for found in self._by_duty.get(duty_id, ()))
+
+    def window(self, component: str, moment: datetime) -> Maintenance | None:
+        """Return the planned work on a part that a moment falls into."""
+        return next(
+            (
+                planned
+                for planned in self.maintenance.values()
+                if planned.component == component and planned.begins_at <= moment < planned.ends_at
+            ),
+            None,
+        )
+
+    def forget(self, now: datetime) -> None:
+        """Drop what is settled; it stays in the journal."""
+        open_subjects = set()
+        for duty in list(self.duties.values()):
+            if duty.state in {"pending", "late"} or any(
+                delivery.state == "pending" for delivery in self.of_duty(duty.id)
+            ):
+                open_subjects.add(duty.subject)
+        for fault in [fault for fault in self.faults.values() if fault.state == "recovered"]:
+            if fault.id not in open_subjects:
+                del self.faults[fault.id]
+        for planned in list(self.maintenance.values()):
+            if planned.id not in open_subjects and now - planned.ends_at > KEEP_MAINTENANCE:
+                del self.maintenance[planned.id]
+        for duty in list(self.duties.values()):
+            if duty.subject not in self.faults and duty.subject not in open_subjects:
+                for delivery_id in self._by_duty.pop(duty.id, ()):
+                    del self.deliveries[delivery_id]
+                del self.duties[duty.id]

@@ -1,0 +1,1 @@
+"""Finding out that a part is down: pure judgement in `judge`, probes around it."""

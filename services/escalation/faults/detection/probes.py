@@ -1,0 +1,202 @@
+"""Looking at the parts: each probe asks one of them for itself, with a deadline, and says what it found."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from services.common.clock import Clock
+from services.common.database import Database
+from services.escalation.faults.detection.judge import Reading
+
+Probe = Callable[[], Awaitable[Mapping[str, Reading]]]
+
+GOOD = Reading("good")
+UNKNOWN = Reading("unknown")
+LIVE_SECONDS = 3.0
+READY_SECONDS = 5.0
+PING_SECONDS = 3.0
+MAX_SKEW_SECONDS = 5.0
+LOW_SPACE_BYTES = 500 * 1024 * 1024
+LOW_SPACE_SHARE = 0.05
+_BANNER = b"Asterisk Call Manager/"
+
+
+def bad(detail: str) -> Reading:
+    """Return a bad reading; the detail is a short text without data of anybody."""
+    return Reading("bad", detail)
+
+
+async def bounded(probe: Probe, names: Sequence[str], seconds: float) -> Mapping[str, Reading]:
+    """Return what a probe finds; one that hangs or fails says that of each of its parts."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await probe()
+    except TimeoutError:
+        return dict.fromkeys(names, bad(f"{seconds:g}秒内无应答"))
+    except Exception as error:
+        return dict.fromkeys(names, bad(f"无法访问（{type(error).__name__}）"))
+
+
+class ProcessProbe:
+    """A neighbour's process: `/livez` says that it runs, `/readyz` what is wrong with the parts it sees.
+
+    `parts` says which problem of its `/readyz` is about which part; a problem's name may begin with the key.
+    """
+
+    def __init__(self, name: str, address: str, parts: Mapping[str, str], clock: Clock) -> None:
+        host, _, port = address.rpartition(":")
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+        self.name = name
+        self._base = f"http://{here}:{port}"
+        self._parts = parts
+        self._clock = clock
+
+    async def __call__(self) -> Mapping[str, Reading]:
+        # A connection of its own for each look: one that is kept may be the only thing that still works.
+        async with aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=LIVE_SECONDS), cookie_jar=aiohttp.DummyCookieJar()
+        ) as http:
+            found: dict[str, Reading] = {}
+            try:
+                async with http.get(f"{self._base}/livez") as response:
+                    date = response.headers.get("Date", "")
+                    alive = response.status == HTTPStatus.OK
+                    found[self.name] = GOOD if alive else bad(f"应答 {response.status}")
+            except TimeoutError:
+                found[self.name] = bad(f"进程{LIVE_SECONDS:g}秒内无应答")
+                return found
+            except (aiohttp.ClientError, OSError) as error:
+                found[self.name] = bad(f"进程不可达（{type(error).__name__}）")
+                return found
+            if skewed := skew(date, self._clock.now()):
+                found["clock"] = bad(skewed)
+            return {**found, **await self._seen(http)}
+
+    async def _seen(self, http: aiohttp.ClientSession) -> Mapping[str, Reading]:
+        try:
+            timeout = aiohttp.ClientTimeout(total=READY_SECONDS)
+            async with http.get(f"{self._base}/readyz", timeout=timeout) as response:
+                problems: dict[str, Any] = (await response.json()).get("problems", {})
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, AttributeError):
+            return {}
+        return parts_seen(problems, self._parts)
+
+
+def parts_seen(problems: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Reading]:
+    """Return what a list of problems says of the parts."""
+    found = dict.fromkeys(parts.values(), GOOD)
+    for name, problem in problems.items():
+        for beginning, part in parts.items():
+            if name.startswith(beginning):
+                found[part] = bad(str(problem)[:200])
+    return found
+
+
+def skew(date: str, now: datetime) -> str:
+    """Return how far a neighbour's `Date` is from our clock, when that is too far; empty when it is not."""
+    try:
+        apart = abs((parsedate_to_datetime(date) - now).total_seconds())
+    except (ValueError, TypeError):
+        return ""
+    return f"与相邻进程相差{apart:.0f}秒" if apart > MAX_SKEW_SECONDS else ""
+
+
+class DatabaseProbe:
+    """The main database, over a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._database = Database(url, pool_size=2)
+
+    async def __call__(self) -> Mapping[str, Reading]:
+        await self._database.ping()
+        return {"database": GOOD}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._database.close()
+
+
+class RedisProbe:
+    """Redis, over a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        never: Any = Retry(NoBackoff(), 0)
+        self._client: Any = Redis.from_url(
+            url, socket_timeout=PING_SECONDS, socket_connect_timeout=PING_SECONDS, retry=never
+        )
+
+    async def __call__(self) -> Mapping[str, Reading]:
+        await self._client.ping()
+        return {"redis": GOOD}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+
+class ManagerProbe:
+    """Asterisk's manager: it greets whoever connects. Without log-in: nothing of outbound is needed."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+
+    async def __call__(self) -> Mapping[str, Reading]:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            greeting = await reader.read(len(_BANNER))
+        finally:
+            writer.close()
+        return {"pbx": GOOD if _BANNER.startswith(greeting) and greeting else bad("未返回AMI标识")}
+
+
+class DiskProbe:
+    """The disk under the data directory: can a file be written and forced out, and how much room is left."""
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "probe"
+        self._under_way: asyncio.Future[Mapping[str, Reading]] | None = None
+
+    async def __call__(self) -> Mapping[str, Reading]:
+        if self._under_way is not None and not self._under_way.done():
+            return {"disk": bad("写入无响应")}  # the last look still hangs in the kernel
+        self._under_way = asyncio.get_running_loop().run_in_executor(None, self._look)
+        return await asyncio.shield(self._under_way)
+
+    def _look(self) -> Mapping[str, Reading]:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                os.write(handle, b"\0" * 4096)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            return {"disk": bad(f"无法写入（errno {error.errno}）")}
+        usage = shutil.disk_usage(self._file.parent)
+        low = usage.free < min(LOW_SPACE_BYTES, usage.total * LOW_SPACE_SHARE)
+        left = f"剩余{usage.free // 1024 // 1024} MB"
+        return {"disk": GOOD, "disk_low": bad(left) if low else GOOD}
+
+
+def merge(found: Sequence[Mapping[str, Reading]]) -> dict[str, Reading]:
+    """Return one reading a part: bad when anybody found it bad, unknown only when nobody could look."""
+    merged: dict[str, Reading] = {}
+    rank = {"unknown": 0, "good": 1, "bad": 2}
+    for readings in found:
+        for name, reading in readings.items():
+            before = merged.get(name)
+            if before is None or rank[reading.health] > rank[before.health]:
+                merged[name] = reading
+    return merged

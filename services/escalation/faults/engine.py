@@ -1,0 +1,406 @@
+"""The one place where faults, duties and deliveries change: decide, write to the journal, then act (C4).
+
+It keeps no time of its own and sends nothing: `observe` takes what the probes found, `due` says which notices
+go out now, `settle` takes what became of each. Every step is in the journal before its effect, so a crash at
+any moment leaves either the step not begun or its duty standing. When the journal cannot be written (the disk
+is full) the steps are kept in mind and go out all the same: silence would be worse than a duplicate.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from services.common.clock import Clock
+from services.common.ids import new_id
+from services.escalation.faults import machine
+from services.escalation.faults.book import OWN_BEAT, Book
+from services.escalation.faults.detection.judge import Reading, judge
+from services.escalation.faults.duties import (
+    ALARMS,
+    FORGET,
+    PROMISE,
+    alarm,
+    next_alarm,
+    overrun,
+    owed_for,
+)
+from services.escalation.faults.metrics import DUTIES_LATE, FAULTS_FOUND, JOURNAL_UNSAVED, NOTICE_SECONDS
+from services.escalation.faults.parts import part
+from services.escalation.faults.policy import FINAL, LEASE, ORDER_HOLD, UNKEPT, pause, verdict
+from services.escalation.faults.records import (
+    Audience,
+    Beat,
+    Component,
+    Delivery,
+    Duty,
+    Fault,
+    Maintenance,
+    Record,
+)
+
+log = structlog.get_logger(__name__)
+
+STEP = 2.0
+"""Seconds the wall clock may differ from the monotonic one before it counts as having been set."""
+
+
+class Store(Protocol):
+    """Where records are kept: the SQLite journal, or the simulation's."""
+
+    async def load(self) -> Sequence[Record]:
+        """Return every record that is not settled."""
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """Keep records, all or none, on the disk before it returns. Raises OSError or what SQLite raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One notice to be sent on one channel now."""
+
+    delivery: Delivery
+    duty: Duty
+    subject: Fault | Maintenance
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a try: `proof` says who took it and what was answered; empty: `error` says why not."""
+
+    proof: str = ""
+    by: str = ""
+    error: str = ""
+
+
+async def _nothing_known(_: Fault) -> str:
+    return ""
+
+
+class Engine:
+    """Faults and duties of one machine. `channels` are the names of the channels of each audience."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        channels: Mapping[Audience, Sequence[str]],
+        fault_after: timedelta,
+        *,
+        losses: Callable[[Fault], Awaitable[str]] = _nothing_known,
+        own_name: str = "escalation",
+    ) -> None:
+        self.book = Book()
+        self.watching_since = clock.now()
+        self._store = store
+        self._clock = clock
+        self._channels = channels
+        self._fault_after = fault_after
+        self._losses = losses
+        self._own_name = own_name
+        self._lock = asyncio.Lock()
+        self._has_read = False
+        self._unsaved: dict[tuple[type[Record], str], Record] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._last = (clock.now(), clock.monotonic())
+
+    @property
+    def audiences(self) -> str:
+        """Who is told of a fault that is downtime for the desk."""
+        return "desk,supervisor"
+
+    @property
+    def unsaved(self) -> int:
+        """How many records the journal could not take yet."""
+        return len(self._unsaved)
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when a duty may have become due."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """Read the journal; the gap since the last beat is a fault of our own, with its own 30 minutes."""
+        async with self._lock:
+            self.watching_since = self._clock.now()
+            await self._read()
+
+    async def _read(self) -> None:
+        """Take up what the journal has. One that cannot be read now is read at the next look."""
+        try:
+            records = await self._store.load()
+        except Exception as error:
+            log.error("journal_unreadable", error=repr(error))  # noqa: TRY400
+            return
+        self._has_read = True
+        self.book.apply(record for record in records if (type(record), record.id) not in self._unsaved)
+        now = self._clock.now()
+        changed: list[Record] = list(self._released(now))
+        last = next((record.at for record in records if isinstance(record, Beat)), None)
+        if last is not None and abs(self.watching_since - last) > self._fault_after:
+            changed += self._gap(min(last, self.watching_since), self.watching_since)
+        await self._save([*changed, Beat(OWN_BEAT, now)])
+
+    async def observe(self, readings: Mapping[str, Reading]) -> None:
+        """Judge what the probes found, and note that this watcher is alive."""
+        async with self._lock:
+            await self._follow_clock()
+            if not self._has_read:
+                await self._read()
+            now = self._clock.now()
+            records: list[Record] = [Beat(OWN_BEAT, now)]
+            for name, reading in readings.items():
+                records += await self._judge(name, reading, now)
+            await self._save(records)
+
+    async def due(self) -> list[Try]:
+        """Return the notices that go out now, each claimed in the journal."""
+        async with self._lock:
+            await self._follow_clock()
+            now = self._clock.now()
+            await self._save(list(self._risen(now)))
+            records: list[Record] = []
+            tries: list[Try] = []
+            for duty in self.book.duties.values():
+                for delivery in self.book.of_duty(duty.id):
+                    reason = verdict(self.book, duty, delivery, now)
+                    if reason in FINAL:
+                        state = machine.follow(machine.DELIVERIES, delivery.state, "supersede")
+                        records.append(replace(delivery, state=state, error=str(reason)))
+                    elif reason is None and delivery.channel in self._channels.get(duty.audience, ()):
+                        claimed = replace(delivery, tries=delivery.tries + 1, next_try_at=now + LEASE)
+                        records.append(claimed)
+                        subject = self.book.faults.get(duty.subject) or self.book.maintenance[duty.subject]
+                        tries.append(Try(claimed, duty, subject))
+            await self._save(records)
+            self.book.forget(now)
+            return tries
+
+    async def settle(self, done: Try, outcome: Outcome) -> None:
+        """Record what became of a try."""
+        async with self._lock:
+            await self._follow_clock()
+            now = self._clock.now()
+            delivery = self.book.deliveries.get(done.delivery.id)
+            if delivery is None:
+                return  # settled and dropped meanwhile: the journal has an earlier proof
+            if outcome.proof:
+                await self._save(self.proved(delivery, now, outcome.proof, outcome.by))
+            elif delivery.state == "pending" and delivery.tries == done.delivery.tries:
+                later = now + pause(delivery.tries)
+                await self._save([replace(delivery, next_try_at=later, error=outcome.error[:200])])
+
+    async def change(self, records: Iterable[Record]) -> None:
+        """Write records that a person, an event or the standby brought."""
+        async with self._lock:
+            await self._save(list(records))
+
+    def open(self, fault: Fault) -> Iterator[Record]:
+        """Return a new fault with what is owed for it; planned when announced work covers its beginning."""
+        planned = self.book.window(fault.component, fault.began_at) or self.book.window(
+            fault.component, fault.detected_at
+        )
+        if planned is not None:
+            fault = replace(fault, planned=True, planned_until=planned.ends_at)
+        FAULTS_FOUND.labels(fault.component, "drill" if fault.drill else fault.source).inc()
+        log.error("fault_opened", fault=fault.id, component=fault.component, reason=fault.reason)
+        yield fault
+        yield from owed_for(fault)
+
+    def recovered(self, fault: Fault, at: datetime, lost: str = "") -> Iterator[Record]:
+        """Return a fault as recovered at a moment, with what is owed for that."""
+        state = machine.follow(machine.FAULTS, fault.state, "recover")
+        if fault.state == "recovered":
+            return
+        fault = replace(fault, state=state, recovered_at=max(at, fault.began_at), lost=lost)
+        log.warning("fault_recovered", fault=fault.id, component=fault.component)
+        yield fault
+        yield from (duty for duty in owed_for(fault) if duty.kind == "recovery")
+
+    def proved(self, delivery: Delivery, now: datetime, proof: str, by: str) -> list[Record]:
+        """Return a delivery with its proof; the duty is kept by the first one, and its alarms are void."""
+        first = delivery.state != "delivered"
+        state = machine.follow(machine.DELIVERIES, delivery.state, "prove")
+        if not first:
+            return []
+        records: list[Record] = [
+            replace(delivery, state=state, delivered_at=now, proof=proof[:500], by=by, error="")
+        ]
+        duty = self.book.duties.get(delivery.duty)
+        if duty is None or duty.state not in UNKEPT:
+            return records
+        if duty.state == "pending" and now > duty.due_at:
+            duty = replace(duty, state=machine.follow(machine.DUTIES, duty.state, "lapse"))
+        kept = machine.follow(machine.DUTIES, duty.state, "prove")
+        records.append(replace(duty, state=kept, kept_at=now, kept_by=delivery.channel))
+        NOTICE_SECONDS.labels(duty.kind, duty.audience).observe(max(0.0, (now - duty.since).total_seconds()))
+        return records + self._silenced(duty)
+
+    def next_moment(self) -> datetime | None:
+        """Return when something falls due without anything new being found; None: nothing does."""
+        now = self._clock.now()
+        moments: list[datetime] = []
+        for duty in self.book.duties.values():
+            if duty.state in UNKEPT:
+                soon = next_alarm(duty, now)
+                moments += [soon] if soon is not None else []
+                moments += [duty.since + FORGET] if duty.audience != "desk" else []
+            for delivery in self.book.of_duty(duty.id):
+                if delivery.state == "pending" and delivery.channel in self._channels.get(duty.audience, ()):
+                    moments.append(delivery.next_try_at)
+                    if duty.kind == "recovery":
+                        moments.append(duty.since + ORDER_HOLD)
+        moments += [fault.planned_until for fault in self.book.faults.values() if fault.planned_until]
+        return min((moment for moment in moments if moment > now), default=None)
+
+    async def _judge(self, name: str, reading: Reading, now: datetime) -> list[Record]:
+        known = self.book.components.get(name)
+        component = known if known is not None else Component(name, good_at=now)
+        fault = self.book.probed(name)
+        judged = judge(
+            component,
+            reading,
+            now,
+            down=fault is not None,
+            watching_since=self.watching_since,
+            fault_after=self._fault_after,
+        )
+        records: list[Record] = [judged.component] if judged.component != known else []
+        if judged.finding == "fault_opened":
+            downtime = part(name).downtime
+            found = Fault(
+                id=new_id(),
+                component=name,
+                reason=reading.detail[:200],
+                began_at=component.good_at,
+                detected_at=now,
+                source="probe",
+                audiences=self.audiences if downtime else "supervisor",
+                downtime=downtime,
+                flaps=judged.component.flaps,
+            )
+            records += self.open(found)
+        elif judged.finding == "recovered":
+            at = judged.component.recovered_at or now
+            # More than one is open when the journal could not be read at the start.
+            for one in [one for one in self.book.faults.values() if _found_open(one, name)]:
+                records += self.recovered(one, at, await self._losses(replace(one, recovered_at=at)))
+        return records
+
+    def _gap(self, began_at: datetime, now: datetime) -> Iterator[Record]:
+        downtime = part(self._own_name).downtime
+        fault = Fault(
+            id=new_id(),
+            component=self._own_name,
+            reason="进程中断",
+            began_at=began_at,
+            detected_at=now,
+            source="gap",
+            audiences=self.audiences if downtime else "supervisor",
+            downtime=downtime,
+        )
+        opened = list(self.open(fault))
+        yield from opened
+        yield from self.recovered(next(record for record in opened if isinstance(record, Fault)), now)
+
+    def _released(self, now: datetime) -> Iterator[Record]:
+        """Yield what was under way when we stopped, due at once, and deadlines no later than from now."""
+        for delivery in self.book.deliveries.values():
+            if delivery.state == "pending" and delivery.next_try_at != now:
+                yield replace(delivery, next_try_at=now)
+        for duty in self.book.duties.values():
+            if duty.state in UNKEPT and duty.since > now:  # the clock was put back while we were down
+                yield replace(duty, since=now, due_at=now + PROMISE)
+        for component in self.book.components.values():
+            if component.good_at > now:
+                yield replace(component, good_at=now, bad_at=None, good_since=None)
+
+    def _risen(self, now: datetime) -> Iterator[Record]:
+        """Yield what time alone brings about: deadlines that pass, alarms, overruns, deliveries to make."""
+        risen: list[Duty] = []
+        for fault in self.book.faults.values():
+            risen += (duty for duty in overrun(fault, now) if duty.id not in self.book.duties)
+        for duty in self.book.duties.values():
+            risen += (found for found in alarm(duty, now) if found.id not in self.book.duties)
+            if duty.audience != "desk" and duty.state in UNKEPT and now - duty.since >= FORGET:
+                yield replace(duty, state=machine.follow(machine.DUTIES, duty.state, "void"))
+            elif duty.state == "pending" and now > duty.due_at:
+                if duty.audience == "desk":
+                    DUTIES_LATE.inc()
+                    log.error("notice_late", subject=duty.subject, kind=duty.kind)
+                yield replace(duty, state=machine.follow(machine.DUTIES, duty.state, "lapse"))
+        for duty in risen:
+            log.error("notice_alarm", subject=duty.subject, kind=duty.kind)
+            yield duty
+        for duty in [*self.book.duties.values(), *risen]:
+            made = {delivery.channel for delivery in self.book.of_duty(duty.id)}
+            if duty.state in UNKEPT:
+                for channel in self._channels.get(duty.audience, ()):
+                    if channel not in made:
+                        yield Delivery(f"{duty.id}-{channel}", duty.id, channel, next_try_at=now)
+
+    def _silenced(self, duty: Duty) -> list[Record]:
+        found = (self.book.duties.get(f"{duty.id}-{kind}") for kind, _ in ALARMS)
+        return [
+            replace(raised, state=machine.follow(machine.DUTIES, raised.state, "void"))
+            for raised in found
+            if raised is not None and raised.state in UNKEPT
+        ]
+
+    async def _follow_clock(self) -> None:
+        """Move what is measured by the wall clock along when somebody set it."""
+        wall, monotonic = self._clock.now(), self._clock.monotonic()
+        was_wall, was_monotonic = self._last
+        self._last = (wall, monotonic)
+        step = (wall - was_wall) - timedelta(seconds=monotonic - was_monotonic)
+        if abs(step.total_seconds()) <= STEP:
+            return
+        log.error("clock_was_set", seconds=step.total_seconds())
+        self.watching_since += step
+        await self._save(list(_shifted(self.book, step)))
+
+    async def _save(self, records: Sequence[Record]) -> None:
+        if not records and not self._unsaved:
+            return
+        for record in records:
+            self._unsaved[type(record), record.id] = record
+        self.book.apply(records)
+        if not self._has_read:
+            return  # what is in the journal is not known: writing over it could lose a duty
+        try:
+            await self._store.write(list(self._unsaved.values()))
+        except Exception as error:  # whatever the disk does to us, the notices go out
+            JOURNAL_UNSAVED.set(len(self._unsaved))
+            log.error("journal_unwritable", error=repr(error), records=len(self._unsaved))  # noqa: TRY400
+        else:
+            self._unsaved.clear()
+            JOURNAL_UNSAVED.set(0)
+        if any(isinstance(record, Duty) for record in records):
+            for listener in self._listeners:
+                listener()
+
+
+def _found_open(fault: Fault, component: str) -> bool:
+    return fault.component == component and fault.source == "probe" and fault.state == "open"
+
+
+def _shifted(book: Book, step: timedelta) -> Iterator[Record]:
+    for duty in book.duties.values():
+        if duty.state in UNKEPT:
+            yield replace(duty, since=duty.since + step, due_at=duty.due_at + step)
+    for delivery in book.deliveries.values():
+        if delivery.state == "pending":
+            yield replace(delivery, next_try_at=delivery.next_try_at + step)
+    for fault in book.faults.values():
+        if fault.state == "open":
+            yield replace(fault, began_at=fault.began_at + step, detected_at=fault.detected_at + step)
+    for component in book.components.values():
+        yield replace(
+            component,
+            good_at=component.good_at + step,
+            bad_at=component.bad_at and component.bad_at + step,
+            good_since=component.good_since and component.good_since + step,
+            recovered_at=component.recovered_at and component.recovered_at + step,
+        )

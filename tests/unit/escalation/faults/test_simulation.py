@@ -1,0 +1,39 @@
+"""Two hundred years of random faults, flaps, kills, clock steps and dead channels; see tests/simulation."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from tests.simulation.__main__ import year
+from tests.simulation.world import quiet
+
+SEEDS = 200
+_AT_ONCE = 25
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    before = structlog.get_config()
+    quiet()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, _AT_ONCE))
+def test_every_invariant_holds_in_every_simulated_year(first: int) -> None:
+    found = {
+        seed: report.broken[0] for seed in range(first, first + _AT_ONCE) if (report := year(seed)).broken
+    }
+    assert not found, f"replay: python -m tests.simulation --seed {next(iter(found))}"
+
+
+def test_a_seed_replays_the_same_year() -> None:
+    once, again = year(7), year(7)
+    assert (once.faults, once.kills, once.notices, once.duplicates) == (
+        again.faults,
+        again.kills,
+        again.notices,
+        again.duplicates,
+    )
+    assert once.faults
