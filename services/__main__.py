@@ -24,6 +24,8 @@ from services.movecar.recordings.cli import recordings
 from services.movecar.registry.cli import load_registry
 from services.outbound.app import build as build_outbound
 from services.outbound.evidence.cli import reconcile
+from services.outbound.prompts.cli import prompts
+from services.outbound.scripts.cli import call_scripts
 
 app = typer.Typer(
     help="114 挪车调度平台。不带命令时，在一个进程内运行全部服务。",
@@ -36,6 +38,8 @@ app.add_typer(recordings, name="recordings")
 app.add_typer(push, name="push")
 app.command("load-registry")(load_registry)
 app.command("reconcile")(reconcile)
+app.add_typer(prompts, name="prompts")
+app.add_typer(call_scripts, name="call-scripts")
 
 
 @app.callback(invoke_without_command=True)

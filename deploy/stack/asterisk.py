@@ -40,7 +40,7 @@ class Asterisk:
     ) -> None:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")
-        self._prompts = prompts
+        self._made = prompts
         rtp = 32_768 + 2 * secrets.randbelow(12_000)
         defaults = PbxSettings(
             directory=directory.absolute(),
@@ -72,6 +72,11 @@ class Asterisk:
         """Asterisk's own records; `services.outbound.evidence.line` reads a line."""
         return self.settings.log / "cdr-custom" / "movecar.csv"
 
+    @property
+    def prompts(self) -> Path:
+        """Where it takes its prompts from."""
+        return self.settings.data / "sounds" / "movecar"
+
     def recording(self, attempt: str) -> Path:
         """Recording of an answered attempt; its size is final once the call has ended."""
         return self.settings.recordings / f"{attempt}.wav"
@@ -87,7 +92,7 @@ class Asterisk:
     def spawn(self) -> None:
         if self._child is not None and self._child.running:
             return
-        check(self._prompts)
+        check(self._made)
         self._lay_out()
         self._child = Child(
             "Asterisk",
@@ -126,7 +131,7 @@ class Asterisk:
 
     def _lay_out(self) -> None:
         settings = self.settings
-        sounds = settings.data / "sounds" / "movecar"
+        sounds = self.prompts
         self._account.own(
             *(settings.directory, settings.etc, settings.data, settings.state, settings.spool),
             *(
@@ -144,8 +149,8 @@ class Asterisk:
         documentation = settings.data / "documentation"
         documentation.unlink(missing_ok=True)
         documentation.symlink_to(self._program.documentation)
-        for prompt in sorted(self._prompts.rglob("*")):
-            copy = sounds / prompt.relative_to(self._prompts)
+        for prompt in sorted(self._made.rglob("*")):
+            copy = sounds / prompt.relative_to(self._made)
             if prompt.is_dir():
                 self._account.own(copy)
             else:

@@ -258,6 +258,7 @@ class Stack:
             "MOVECAR_AMI_USER": switch.ami_user,
             "MOVECAR_AMI_SECRET": switch.ami_secret,
             "MOVECAR_TRUNK_URI": self.trunk_uri,
+            "MOVECAR_PROMPTS_DIR": str(self.asterisk.prompts),
             "MOVECAR_CALL_RECORDS": str(self.asterisk.call_records),
             "MOVECAR_RECORDING_SPOOL": str(switch.recordings),
         }

@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     ami_tls: bool = False
     recording_spool: Path | None = None
     trunk_uri: Annotated[str, Field(pattern=r"^sips?:[A-Za-z0-9._@:\[\]-]+$")] = "sip:127.0.0.1:5070"
+    prompts_dir: Path | None = None
+    tts_command: str = "espeak-ng -v cmn -s 175 -w {wav} {text}"
     registry_url: str = ""
     registry_token: SecretStr = SecretStr("")
     registry_ca: Path | None = None

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from services.common.http.inputs import MAX_UPLOAD_BYTES
 from services.common.service import Kernel, Service
 from services.movecar import console
 from services.movecar.cases.api import CaseApi
@@ -80,6 +81,7 @@ def build_with_neighbours(kernel: Kernel) -> Service:
         kernel.settings.outbound_listen,
         forwarded=("call-scripts", "incidents", "call-records", "trunks"),
         away=("caller_unavailable", "外呼服务暂时不可用，请稍后重试"),
+        max_body=MAX_UPLOAD_BYTES,  # a call script brings the scan of its notice
     )
 
     async def start() -> None:

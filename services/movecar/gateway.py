@@ -5,6 +5,7 @@ go to the escalation service directly, and does so when this one is down.
 """
 
 import contextlib
+import io
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -13,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from services.common.http.endpoint import API
+from services.common.http.inputs import MAX_BODY_BYTES, read_body
 from services.common.http.problems import Problem
 
 _HOP_BY_HOP = frozenset(
@@ -40,8 +42,15 @@ class Gateway:
     `away` is the problem's code and title while it does not answer.
     """
 
-    def __init__(self, address: str, forwarded: Sequence[str], away: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        address: str,
+        forwarded: Sequence[str],
+        away: tuple[str, str],
+        max_body: int = MAX_BODY_BYTES,
+    ) -> None:
         self._forwarded = forwarded
+        self._max_body = max_body
         self._away = away
         self._base = f"http://{address}"
         self._client: aiohttp.ClientSession | None = None
@@ -94,14 +103,14 @@ class Gateway:
         return self._client
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
-        body = await request.read()
+        body = await read_body(request, self._max_body)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         try:
             async with self._open().request(
                 request.method,
                 self._base + request.rel_url.raw_path_qs,
                 headers=headers,
-                data=body or None,
+                data=io.BytesIO(body) if body else None,  # large ones in pieces
                 allow_redirects=False,
             ) as upstream:
                 return await _relay(request, upstream)

@@ -20,6 +20,7 @@ from services.outbound.recordings.collector import Collector as RecordingCollect
 from services.outbound.recordings.keeper import Keeper
 from services.outbound.recordings.spool import Spool
 from services.outbound.sandbox import SandboxPbx
+from services.outbound.scripts.api import ScriptsApi
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +33,9 @@ def build(kernel: Kernel) -> Service:
     settings = kernel.settings
     sandbox = _sandbox(kernel) if settings.pbx == "sandbox" else None
     link = _SandboxLink(sandbox) if sandbox else _asterisk_link(kernel)
-    engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, Pbx(link))
+    pbx = Pbx(link)
+    engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, pbx)
+    scripts = ScriptsApi(kernel.database, kernel.clock, kernel.keys, engine.scripts, pbx, engine.audible)
 
     evidence = Evidence.of(kernel)
     collectors = dict(evidence.tasks)
@@ -55,10 +58,10 @@ def build(kernel: Kernel) -> Service:
 
     return Service(
         name=NAME,
-        endpoints=evidence.endpoints,
+        endpoints=(*evidence.endpoints, *scripts.endpoints),
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
-        checks={"pbx": engine.check},
+        checks={"pbx": engine.check, "prompts": engine.check_prompts},
         start=start,
         close=close,
     )

@@ -145,6 +145,10 @@ class Dialer:
 
     async def _dial_due(self) -> None:
         self._lines.queue_grew = False
+        if self._scripts.silent_because:
+            # Nobody is rung to hear nothing; `Scripts` wakes us when the prompts are there.
+            self._look_at = self._clock.now() + timedelta(seconds=_LOOK_SECONDS)
+            return
         try:
             claimed, self._look_at = await self.claim(self._lines.free)
         except Exception as error:

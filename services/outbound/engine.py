@@ -21,6 +21,7 @@ from services.outbound.ledger import Ledger
 from services.outbound.lines import Lines
 from services.outbound.pbx import Pbx
 from services.outbound.recovery import Recovery
+from services.outbound.scripts.audible import NOT_SET, Audible
 from services.outbound.scripts.watch import Scripts
 
 
@@ -31,7 +32,8 @@ class Engine:
         self._pbx = pbx
         self._database = database
         self.lines = Lines(settings.max_concurrent_calls)
-        self.scripts = Scripts(database, clock, self.lines.wake)
+        self.audible = Audible(settings.prompts_dir, by_itself=settings.pbx == "sandbox")
+        self.scripts = Scripts(database, clock, self.audible, self.lines.wake)
         ledger = Ledger(settings.redial)
         self.journal = Journal(database, clock, ledger, self.lines)
         self.dialer = Dialer(
@@ -84,6 +86,12 @@ class Engine:
         if self.lines.closed_because:
             return "finding out what became of earlier calls"
         return None
+
+    async def check_prompts(self) -> str | None:
+        """Tell why an owner would not hear what was approved; None when all is well."""
+        if self.audible.unset:
+            return NOT_SET
+        return self.scripts.silent_because or None
 
     async def close(self) -> None:
         """Write down what is known, once the tasks are stopped; calls that are up go on without us."""

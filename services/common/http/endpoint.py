@@ -93,6 +93,7 @@ class Endpoint:
     query: type[Body] = Nothing
     problems: tuple[int, ...] = ()
     atomic: bool = False
+    max_body: int = MAX_BODY_BYTES
     stream: bool = False
     media: str = ""
     """Media type of an answer that is no JSON document."""
@@ -128,7 +129,7 @@ class Boundary:
                 raise Problem(403, "forbidden", "您的角色不能执行此操作", role=principal.role)
         check_path(request)
         query = parse_query(endpoint.query, request)
-        raw = await read_body(request) if endpoint.body or request.can_read_body else b""
+        raw = await read_body(request, endpoint.max_body) if endpoint.body or request.can_read_body else b""
         body = parse_body(endpoint.body or Nothing, request, raw)
         if not endpoint.atomic:
             answer = await endpoint.handler(Call(request, body, query, principal, None))

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from services.common.http.problems import Problem, from_validation, invalid, not_found
 
 MAX_BODY_BYTES = 64 * 1024
+MAX_UPLOAD_BYTES = 6 * 1024 * 1024
+"""Largest body of the few requests that bring a file."""
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -45,18 +47,26 @@ def parse_query(model: type[Body], request: web.Request) -> Body:
         raise from_validation(error, whole="query") from None
 
 
-async def read_body(request: web.Request) -> bytes:
-    """Return the bytes of the body. Raises Problem 413 above 64 KiB, 400 when it cannot be unpacked."""
+async def read_body(request: web.Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Return the bytes of the body. Raises Problem 413 above `limit`, 400 when it cannot be unpacked."""
     try:
-        return await request.read()
+        if limit <= MAX_BODY_BYTES:
+            return await request.read()
+        # the application's own limit is for the others
+        read = bytearray()
+        async for chunk in request.content.iter_any():
+            read += chunk
+            if len(read) > limit:
+                break
+        else:
+            return bytes(read)
     except web.HTTPRequestEntityTooLarge:
-        raise Problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            "body_too_large",
-            f"请求正文不能超过 {MAX_BODY_BYTES // 1024} KiB",
-        ) from None
+        pass
     except (web.RequestPayloadError, HttpProcessingError):
         raise Problem(400, "invalid_body", "请求正文无法读取") from None
+    raise Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large", f"请求正文不能超过 {limit // 1024} KiB"
+    )
 
 
 def parse_body(model: type[Body], request: web.Request, raw: bytes) -> Body:

@@ -10,6 +10,8 @@ from sqlalchemy import select
 
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
+from services.outbound.prompts.shelf import Finding
+from services.outbound.scripts.audible import Audible, summary
 from services.outbound.scripts.contract import VERSION, file_contract_script
 from services.outbound.scripts.machine import Approved, in_force
 from services.outbound.scripts.models import CallScript
@@ -25,17 +27,27 @@ _OUTAGE_SECONDS: Final = 0.5
 class Scripts:
     """The approved scripts, read every few seconds; which one is in force is decided by time, at each use."""
 
-    def __init__(self, database: Database, clock: Clock, loaded: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, audible: Audible, loaded: Callable[[], None] = lambda: None
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._audible = audible
         self._loaded = loaded
+        self._spoken: list[Finding] | None = None
         self._approved: tuple[Approved, ...] = ()
         self._asked = asyncio.Event()
 
     @property
-    def known(self) -> bool:
-        """Whether the scripts have been read."""
-        return bool(self._approved)
+    def silent_because(self) -> str:
+        """Why no call may be placed: owners would not hear what was approved; empty when they would (B2)."""
+        if self._spoken is None:
+            return "the prompts are being looked at"
+        return summary(self._spoken) if self._spoken else ""
+
+    def known_current(self, now: datetime) -> Approved | None:
+        """Return the script in force at `now` as far as is known."""
+        return in_force(self._approved, now)
 
     @property
     def version(self) -> int:
@@ -72,6 +84,18 @@ class Scripts:
             rows = (await session.execute(query)).all()
         return tuple(Approved(row[0], row[1], row[2], row[3]) for row in rows if row[3] is not None)
 
+    async def listen(self) -> None:
+        """Look whether what is in force, or will be, can be heard."""
+        now = self._clock.now()
+        current = in_force(self._approved, now)
+        wanted = [script for script in self._approved if script == current or script.effective_at > now]
+        findings = await self._audible.findings({script.version: script.greeting for script in wanted})
+        if findings != (self._spoken or []):
+            log.error("prompts_faulty" if findings else "prompts_well", found=list(map(str, findings))[:20])
+        was, self._spoken = self._spoken, findings
+        if was != findings and not findings:
+            self._loaded()  # calls may be placed (again)
+
     def wake(self) -> None:
         """Have them read again now: one was approved here."""
         self._asked.set()
@@ -82,6 +106,7 @@ class Scripts:
             wait = LOOK_SECONDS
             try:
                 await self.load()
+                await self.listen()
             except Exception as error:
                 if not is_outage(error):
                     raise

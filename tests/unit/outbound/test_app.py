@@ -82,7 +82,8 @@ async def test_the_service_is_ready_when_calls_can_be_placed(tmp_path: Path) -> 
 async def test_without_a_link_to_the_pbx_the_service_is_not_ready_and_says_why(tmp_path: Path) -> None:
     async with process_on(asterisk_that_is_away(tmp_path)) as process:
         problems = await process.problems()
-        assert problems.keys() == {"pbx"}
+        assert problems.keys() == {"pbx", "prompts"}
+        assert problems["prompts"].startswith("MOVECAR_PROMPTS_DIR is not set")
         assert problems["pbx"].startswith("link to the PBX is down: ")
 
 

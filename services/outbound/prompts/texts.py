@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from services.common.speech import CHARACTERS, DESK_PHRASES
+
 GREETING: Final = "您好，这是公安110挪车服务专线，您是{plate}车主吗？"
 """The contract's wording as it is written and filed (B2); `SEGMENTS` holds it as it is read out."""
 
@@ -26,3 +28,9 @@ SEGMENTS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """Whole phrases: file name without extension → the text to read."""
+
+
+def shared_texts() -> dict[str, str]:
+    """Return every prompt but the scripts' own greetings: file name without extension → the text to read."""
+    phrases = {name: text for name, text in SEGMENTS.items() if not name.startswith("greeting-")}
+    return {**phrases, **DESK_PHRASES, **{f"c-{token}": text for token, text in CHARACTERS.items()}}
