@@ -251,6 +251,26 @@ class CaseWithdrawn(Event):
     escalation_id: str
 
 
+class HandOverAsked(Event):
+    """Call the desk's line into the conversation of an attempt: owner and operator are talking (C2)."""
+
+    TYPE = "hand_over.asked.v1"
+    CONSUMERS = ("escalation",)
+
+    escalation_id: str
+    attempt_id: str
+
+
+class HandOverEnded(Event):
+    """What came of calling the desk into a conversation; all but `acknowledged` left it as it was."""
+
+    TYPE = "hand_over.ended.v1"
+    CONSUMERS = ("movecar",)
+
+    escalation_id: str
+    outcome: Literal["acknowledged", "not_confirmed", "busy", "no_answer", "failed", "unknown"]
+
+
 class EscalationRaised(Event):
     """The escalation has its place in the desk's feed."""
 
@@ -380,6 +400,8 @@ ALL: dict[str, type[Event]] = {
         CaseEscalated,
         CaseWithdrawn,
         CaseDetailsChanged,
+        HandOverAsked,
+        HandOverEnded,
         EscalationRaised,
         EscalationReminded,
         EscalationAcknowledged,

@@ -71,7 +71,7 @@ def build(kernel: Kernel) -> Service:
             *faults.endpoints,
         ],
         routes=faults.routes,
-        handlers=Handlers(escalations, sessions, faults.people).table,
+        handlers=Handlers(escalations, calls, sessions, faults.people).table,
         tasks={**tasks, **faults.tasks},
         independent_tasks=faults.independent_tasks,
         checks={"chain": auditor.check},

@@ -10,11 +10,13 @@ from services.common.events import (
     CaseEscalated,
     CaseWithdrawn,
     Event,
+    HandOverAsked,
     IncidentClosed,
     IncidentOpened,
     SessionEnded,
 )
 from services.common.http.ended_sessions import EndedSessions
+from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.escalations import Escalations
 from services.escalation.faults.people import People
 
@@ -22,13 +24,17 @@ from services.escalation.faults.people import People
 class Handlers:
     """Handlers with what they need; `table` is the behaviour at a glance."""
 
-    def __init__(self, escalations: Escalations, sessions: EndedSessions, faults: People) -> None:
+    def __init__(
+        self, escalations: Escalations, calls: DeskCalls, sessions: EndedSessions, faults: People
+    ) -> None:
         self._escalations = escalations
+        self._calls = calls
         self._faults = faults
         self._sessions = sessions
         self.table: Mapping[type[Event], Handler] = {
             CaseEscalated: self.on_case_escalated,
             CaseDetailsChanged: self.on_case_details_changed,
+            HandOverAsked: self.on_hand_over_asked,
             CaseWithdrawn: self.on_case_withdrawn,
             SessionEnded: self.on_session_ended,
             IncidentOpened: self.on_incident_opened,
@@ -40,6 +46,10 @@ class Handlers:
 
     async def on_case_details_changed(self, session: AsyncSession, event: CaseDetailsChanged) -> None:
         await self._escalations.update(session, event)
+
+    async def on_hand_over_asked(self, session: AsyncSession, event: HandOverAsked) -> None:
+        row = await self._escalations.load(session, event.escalation_id)
+        await self._calls.ask_to_join(session, row, event.attempt_id)
 
     async def on_case_withdrawn(self, session: AsyncSession, event: CaseWithdrawn) -> None:
         """Withdraw it. One never raised here becomes a dead letter, to be replayed after its raising."""

@@ -98,7 +98,8 @@ class DeskCall(Base):
 
     `id` is the channel's id in Asterisk. `say_sealed` holds what is spoken, as prompt tokens, sealed for
     `desk_call:{id}`: a plate is among them. `outcome` is set when it ended; `key` is what the desk pressed.
-    A call whose end was not seen is `unknown`, and the chain calls again: a second call beats silence.
+    `joins` is the attempt whose conversation the desk is called to join; empty for a notice. A call whose end
+    was not seen is `unknown`, and the chain calls again: a second call beats silence.
     """
 
     __tablename__ = "desk_calls"
@@ -110,6 +111,7 @@ class DeskCall(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     escalation_id: Mapped[str] = mapped_column(String(64), index=True)
     rank: Mapped[int] = mapped_column(Integer)
+    joins: Mapped[str] = mapped_column(String(32), server_default="")
     say_sealed: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(String(10))
     outcome: Mapped[str | None] = mapped_column(String(20))

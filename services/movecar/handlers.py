@@ -20,6 +20,7 @@ from services.common.events import (
     EscalationRaised,
     EscalationReminded,
     Event,
+    HandOverEnded,
     RecordingKept,
 )
 from services.movecar.cases.desk_details import AT_THE_DESK, tell_desk
@@ -159,6 +160,13 @@ class Reports:
             await change_cases(session, [(case, changes)], locked=True)
         await emit(session, self._rules.changed(case, self._rules.clock.now()))
 
+    async def on_hand_over_ended(self, session: AsyncSession, event: HandOverEnded) -> None:
+        """Tell the operator whether the desk joined the conversation."""
+        case = await self._escalated(session, event.case_id, event.escalation_id)
+        if case is not None:
+            await self._note(session, case, "hand_over_ended", event.outcome)
+            await emit(session, self._rules.changed(case, self._rules.clock.now()))
+
     async def on_escalation_acknowledged(self, session: AsyncSession, event: EscalationAcknowledged) -> None:
         """Hand the case over: a person at the desk has it."""
         case = await self._escalated(session, event.case_id, event.escalation_id)
@@ -218,6 +226,7 @@ class Reports:
             RecordingKept: Together(self.on_recordings_kept),
             CallsPlaced: self.on_calls_placed,
             EscalationRaised: Together(self.on_escalations_raised),
+            HandOverEnded: self.on_hand_over_ended,
             EscalationReminded: self.on_escalation_reminded,
             EscalationAcknowledged: self.on_escalation_acknowledged,
             EscalationDisposed: self.on_escalation_disposed,

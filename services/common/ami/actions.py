@@ -94,7 +94,8 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "Timeout": r"(?:[1-9][0-9]{3,4}|[12][0-9]{5}|300000)",
                 "Async": "true",
                 "ChannelId": ATTEMPT_ID,
-                "Variable": rf"MOVECAR_DESK_CALL={ATTEMPT_ID},MOVECAR_SAY={SAY}",
+                "Variable": rf"MOVECAR_DESK_CALL={ATTEMPT_ID},MOVECAR_SAY={SAY}"
+                rf"(?:,MOVECAR_JOIN={ATTEMPT_ID})?",
             },
             sent_as="Originate",
         ),
@@ -213,8 +214,12 @@ def originate(
     )
 
 
-def originate_desk(*, call_id: str, caller_id: str, say: str, ring_seconds: float) -> Action:
-    """Ring the desk's line, say the prompts `say` (names joined by dots) and take a key (C3)."""
+def originate_desk(*, call_id: str, caller_id: str, say: str, ring_seconds: float, joins: str = "") -> Action:
+    """Ring the desk's line, say the prompts `say` (names joined by dots) and take a key (C3).
+
+    With `joins`, an attempt's id, whoever confirms is put into that attempt's conversation.
+    """
+    join = f",MOVECAR_JOIN={joins}" if joins else ""
     return Action(
         "OriginateDesk",
         {
@@ -226,7 +231,7 @@ def originate_desk(*, call_id: str, caller_id: str, say: str, ring_seconds: floa
             "Timeout": str(round(ring_seconds * 1000)),
             "Async": "true",
             "ChannelId": call_id,
-            "Variable": f"MOVECAR_DESK_CALL={call_id},MOVECAR_SAY={say}",
+            "Variable": f"MOVECAR_DESK_CALL={call_id},MOVECAR_SAY={say}{join}",
         },
         action_id=call_id,
     )

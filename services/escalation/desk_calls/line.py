@@ -70,8 +70,10 @@ class DeskLine:
             tasks.create_task(self._link.run())
             tasks.create_task(self._follow())
 
-    async def call(self, call_id: str, say: tuple[str, ...]) -> DeskAnswer:
+    async def call(self, call_id: str, say: tuple[str, ...], joins: str = "") -> DeskAnswer:
         """Ring the desk, say the prompts `say`, and return what came of it.
+
+        With `joins`, an attempt's id, the desk is put into that attempt's conversation once it has confirmed.
 
         `call_id` (32 lowercase hex digits, never used before) is the channel's id. Raises NotSent or Refused
         when no phone was rung; after anything else the answer tells, `unknown` at the worst: who calls
@@ -80,7 +82,11 @@ class DeskLine:
         following = self._followed[call_id] = _Following()
         try:
             action = actions.originate_desk(
-                call_id=call_id, caller_id=self._caller_id, say=".".join(say), ring_seconds=RING_SECONDS
+                call_id=call_id,
+                caller_id=self._caller_id,
+                say=".".join(say),
+                ring_seconds=RING_SECONDS,
+                joins=joins,
             )
             try:
                 await self._link.send(action, _ANSWER_SECONDS)

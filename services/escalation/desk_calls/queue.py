@@ -15,9 +15,11 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.ami import AmiError
+from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.database import Database, after_commit, is_outage, rows_changed
+from services.common.events import HandOverEnded
 from services.common.ids import new_id
 from services.escalation.chain.policy import RANKS
 from services.escalation.desk_calls.line import LONGEST_SECONDS, DeskAnswer, DeskLine
@@ -33,6 +35,8 @@ CALLS = Counter("movecar_desk_calls_total", "Calls to the desk's line about esca
 
 BY_PHONE: Final = "desk-line"
 """Who acknowledged, where a key was pressed on the desk's line."""
+_JOINS_FIRST: Final = -1
+"""Rank of calls that put the desk into a conversation."""
 _POLL_SECONDS: Final = 1.0
 _RETRY_SECONDS: Final = 2.0
 _ABANDONED = timedelta(seconds=LONGEST_SECONDS + 30)
@@ -63,15 +67,24 @@ class DeskCalls:
         waiting = await session.scalar(
             select(DeskCall.id).where(DeskCall.escalation_id == row.id, DeskCall.state != "ended")
         )
-        if waiting is not None:
-            return
+        if waiting is None:
+            await self._queue(session, row, now, RANKS[row.priority], "")
+
+    async def ask_to_join(self, session: AsyncSession, row: Escalation, attempt_id: str) -> None:
+        """Queue a call that puts the desk into a conversation, before all others: somebody is waiting."""
+        await self._queue(session, row, self._clock.now(), _JOINS_FIRST, attempt_id)
+
+    async def _queue(
+        self, session: AsyncSession, row: Escalation, now: datetime, rank: int, joins: str
+    ) -> None:
         call_id = new_id()
         words = escalation_words(row.reason, open_details(self._keys, row.id, row.details_sealed).plate)
         await session.execute(
             insert(DeskCall).values(
                 id=call_id,
                 escalation_id=row.id,
-                rank=RANKS[row.priority],
+                rank=rank,
+                joins=joins,
                 say_sealed=self._keys.seal(".".join(words), f"desk_call:{call_id}"),
                 state="queued",
                 queued_at=now,
@@ -107,7 +120,7 @@ class DeskCalls:
             return False
         words = tuple(self._keys.open(claimed.say_sealed, f"desk_call:{claimed.id}").split("."))
         try:
-            answer = await self._line.call(claimed.id, words)
+            answer = await self._line.call(claimed.id, words, claimed.joins)
         except AmiError as error:
             log.warning("desk_call_not_placed", call=claimed.id, reason=repr(error))
             answer = DeskAnswer("failed", ended_at=self._clock.now())
@@ -120,7 +133,7 @@ class DeskCalls:
             await session.execute(_withdraw_settled(now))
             row = (
                 await session.execute(
-                    select(DeskCall.id, DeskCall.escalation_id, DeskCall.say_sealed)
+                    select(DeskCall.id, DeskCall.escalation_id, DeskCall.say_sealed, DeskCall.joins)
                     .where(DeskCall.state == "queued")
                     .order_by(DeskCall.rank, DeskCall.queued_at)
                     .limit(1)
@@ -158,6 +171,19 @@ class DeskCalls:
         if answer.outcome == "acknowledged":
             with contextlib.suppress(IllegalTransition):  # dealt with on the screen while the phone rang
                 await self._escalations.acknowledge(session, call.escalation_id, BY_PHONE, None)
+        if call.joins:
+            case_id = await session.scalar(
+                select(Escalation.case_id).where(Escalation.id == call.escalation_id)
+            )
+            await emit(
+                session,
+                HandOverEnded(
+                    occurred_at=self._clock.now(),
+                    case_id=case_id or "",
+                    escalation_id=call.escalation_id,
+                    outcome=answer.outcome,
+                ),
+            )
         await session.execute(
             update(DeskCall)
             .where(DeskCall.id == call.id, DeskCall.state != "ended")
@@ -190,7 +216,7 @@ def _withdraw_settled(now: datetime) -> Any:
     )
     return (
         update(DeskCall)
-        .where(DeskCall.state == "queued", settled.exists())
+        .where(DeskCall.state == "queued", DeskCall.joins == "", settled.exists())
         .values(state="ended", outcome=None, ended_at=now)
         .execution_options(synchronize_session=False)
     )

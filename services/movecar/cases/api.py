@@ -15,6 +15,7 @@ from services.common.http.times import Moment
 from services.common.phones import InvalidPhone, callable_number, own_lines
 from services.common.text import Line, Note
 from services.movecar.cases import actions
+from services.movecar.cases.hand_over import hand_over
 from services.movecar.cases.intake import Request, open_case
 from services.movecar.cases.machine import IllegalTransition, OwnerAnswer, Status
 from services.movecar.cases.models import Case
@@ -320,6 +321,12 @@ class CaseApi:
                 lambda call, case, by: actions.escalate(
                     call.session, rules, case, by, call.body.reason, call.body.note
                 ),
+            ),
+            operator_call(
+                "/hand-over",
+                "Call the 110 desk into the conversation with the owner",
+                None,
+                lambda call, case, by: hand_over(call.session, rules, case, by),
             ),
             operator_call(
                 "/no-machine-calls",

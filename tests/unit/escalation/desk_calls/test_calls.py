@@ -6,8 +6,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from services.common.events import HandOverEnded
 from services.common.ids import new_id
+from services.common.models import OutboxEntry
 from services.common.speech import CHARACTERS, DESK_PHRASES
 from services.escalation.desk_calls.line import Outcome
 from services.escalation.desk_calls.speech import escalation_words
@@ -113,3 +116,35 @@ def test_the_desk_is_told_why_and_for_which_car(reason: str, plate: str | None, 
     said = escalation_words(reason, plate)
     assert list(said) == ["desk-head", "desk-escalation", *words, "desk-confirm"]
     assert all(word in DESK_PHRASES or word.removeprefix("c-") in CHARACTERS for word in said)
+
+
+async def test_a_conversation_is_joined_before_any_notice_is_given(tmp_path: Path) -> None:
+    async with on_the_phone(tmp_path, "051981997321") as desk:
+        urgent, talking = await desk.escalate("emergency_help"), await desk.escalate()
+        await desk.later(0)
+        async with desk.kernel.database.transaction() as session:
+            row = await desk.rules.load(session, talking)
+            await desk.calls.ask_to_join(session, row, new_id())
+        assert await desk.calls.place_next()
+        assert (await desk.one(talking)).status == "acknowledged"
+        assert (await desk.one(urgent)).status == "raised"
+        assert await ended(desk) == ["acknowledged"]
+
+
+async def test_a_desk_that_does_not_answer_leaves_the_conversation_as_it_was(tmp_path: Path) -> None:
+    async with on_the_phone(tmp_path, "051981997326") as desk:
+        escalation = await desk.escalate()
+        async with desk.kernel.database.transaction() as session:
+            await desk.calls.ask_to_join(session, await desk.rules.load(session, escalation), new_id())
+        assert await desk.calls.place_next()
+        assert (await desk.one(escalation)).status == "raised"
+        assert await ended(desk) == ["busy"]
+
+
+async def ended(desk: Desk) -> list[str]:
+    """What the operators were told of conversations that the desk was called into."""
+    async with desk.kernel.database.reading() as session:
+        rows = await session.scalars(
+            select(OutboxEntry.payload).where(OutboxEntry.type == HandOverEnded.TYPE).order_by(OutboxEntry.id)
+        )
+        return [payload["outcome"] for payload in rows]
