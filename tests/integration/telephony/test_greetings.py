@@ -17,7 +17,7 @@ from services.outbound.prompts.make import Voice, make
 from services.outbound.scripts.wording import segments
 from tests.integration.telephony.calls import PlacedCall, place
 
-AGREEING = "13805190001"
+AGREEING = "13705190001"  # nobody else's in these tests
 WITHIN_SECONDS = 0.3
 """How soon after the answer the greeting has to be heard."""
 FIRST, SECOND = 440, 1200
@@ -82,7 +82,7 @@ def test_a_script_without_a_greeting_is_a_fault_of_ours(switch: Asterisk) -> Non
 def test_the_endpoint_decides_the_caller_id_and_the_callerid_field_does_not(
     switch: Asterisk, owners: Owners
 ) -> None:
-    call = PlacedCall("13805190006")
+    call = PlacedCall("13705190006")
     seen = len(owners.invites())
     with switch.connect() as probe:
         probe.send_bytes(call.wire().replace(b"@trunk-0519110", b"@trunk-0519119"))
