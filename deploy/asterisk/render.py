@@ -22,6 +22,8 @@ TRUNK = "trunk"
 _CALLER = """\
 [{name}]
 type = aor
+qualify_frequency = {qualify}
+qualify_timeout = 3.0
 contact = {uri}?P-Asserted-Identity=%22{caller_id}%22%20%3Csip:{caller_id}%40{domain}%3E
 
 [{name}](caller)
@@ -46,6 +48,7 @@ _ALPHABETS = {
     "desk_number": r"[0-9]{3,15}",
     "desk_caller_id": r"[0-9]{3,12}",
 }
+_TRUNK_NAME = r"[a-z][a-z0-9]{0,19}"
 _SEAT_NAME = r"[a-z0-9]{1,20}"
 _SEAT_KEY = _ALPHABETS["ami_secret"]
 _BOUNDS = {
@@ -58,6 +61,7 @@ _BOUNDS = {
     "key_wait": (1, 30),
     "seat_wait": (1, 60),
     "memory": (2, 1_000_000),
+    "qualify_seconds": (0, 3600),
 }
 
 
@@ -74,6 +78,8 @@ class PbxSettings:
     the same time. max_seconds: longest call. key_wait: seconds the owner has to press a key after the menu.
     memory: attempts whose results are kept in AstDB. caller_ids: the filed numbers; a call goes out from one
     of them, by the endpoint it is placed on, and from no other (B1).
+    trunks: name and URI of each; none given: `trunk`, at trunk_uri. qualify_seconds: how often they are asked
+    whether they are there (OPTIONS); 0: never.
     seats: name and secret of each operator's telephone (B7), who sees the first of the filed numbers.
     seat_clients: networks they may be in. seat_wait: seconds an owner who has been greeted waits for a seat
     that rings.
@@ -87,6 +93,8 @@ class PbxSettings:
     rtp_first: int
     rtp_last: int
     trunk_uri: str = "sip:127.0.0.1:5070"
+    trunks: tuple[tuple[str, str], ...] = ()
+    qualify_seconds: int = 10
     ami_user: str = "movecar"
     ami_host: str = "127.0.0.1"
     ami_clients: tuple[str, ...] = ("127.0.0.1/32",)
@@ -122,6 +130,7 @@ class PbxSettings:
         for name in ("ami_clients", "seat_clients"):
             for network in getattr(self, name):
                 _checked(name, lambda value: str(ipaddress.ip_network(value)), network)
+        _check_trunks(self.trunks)
         _check_seats(self.seats)
 
     @property
@@ -172,14 +181,21 @@ def render(settings: PbxSettings) -> dict[str, str]:
     values["caller_id"] = settings.caller_ids[0]
     domain = f"[{settings.sip_host}]" if ":" in settings.sip_host else settings.sip_host
     values["sip_domain"] = domain
-    uri = settings.trunk_uri.partition(";")[0]
     values["callers"] = "\n".join(
-        _CALLER.format(name=f"{TRUNK}-{number}", caller_id=number, uri=uri, domain=domain)
+        _CALLER.format(
+            name=f"{trunk}-{number}",
+            caller_id=number,
+            uri=uri.partition(";")[0],
+            domain=domain,
+            qualify=settings.qualify_seconds,
+        )
+        for trunk, uri in settings.trunks or ((TRUNK, settings.trunk_uri),)
         for number in dict.fromkeys(settings.caller_ids)
     )
+    uri = settings.trunk_uri.partition(";")[0]
     desk_uri = uri.replace("sip:", f"sip:{settings.desk_number}@", 1)
     values["desk"] = _CALLER.format(
-        name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain
+        name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain, qualify=0
     )
     values["seats"] = "\n".join(_seat(settings, values, *seat) for seat in settings.seats)
     unused = {f"{name}.conf": "" for name in _UNUSED}
@@ -203,6 +219,15 @@ class _ConfTemplate(string.Template):
     """`@{name}`: the dialplan's own `${…}` stays as it is."""
 
     delimiter = "@"
+
+
+def _check_trunks(trunks: tuple[tuple[str, str], ...]) -> None:
+    uri_alphabet = _ALPHABETS["trunk_uri"]
+    for name, uri in trunks:
+        if re.fullmatch(_TRUNK_NAME, name) is None or re.fullmatch(uri_alphabet, uri) is None:
+            raise PbxSettingError(f"trunks: a name must match {_TRUNK_NAME}, a URI {uri_alphabet}")
+    if len({name for name, _ in trunks}) < len(trunks):
+        raise PbxSettingError("trunks: a name is given twice")
 
 
 def _check_seats(seats: tuple[tuple[str, str], ...]) -> None:

@@ -21,8 +21,10 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.common.ami.actions import ONE_TRUNK
 from services.common.call_rules import CallAlarms, CallLimits, Hours, readable
 from services.common.crypto import MIN_SECRET_BYTES
+from services.common.switches import TRUNK_URI, AsteriskNode, Trunk
 
 PREFIX = "MOVECAR_"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -94,7 +96,9 @@ class Settings(BaseSettings):
     ami_secret: SecretStr = SecretStr("")
     ami_tls: bool = False
     recording_spool: Path | None = None
-    trunk_uri: Annotated[str, Field(pattern=r"^sips?:[A-Za-z0-9._@:\[\]-]+$")] = "sip:127.0.0.1:5070"
+    trunk_uri: Annotated[str, Field(pattern=TRUNK_URI)] = "sip:127.0.0.1:5070"
+    pbx_nodes: Annotated[tuple[AsteriskNode, ...], NoDecode, Field(max_length=16)] = ()
+    trunks: Annotated[tuple[Trunk, ...], NoDecode, Field(max_length=32)] = ()
     prompts_dir: Path | None = None
     tts_command: str = "espeak-ng -v cmn -s 175 -w {wav} {text}"
     registry_url: str = ""
@@ -141,10 +145,17 @@ class Settings(BaseSettings):
     retention_days: Annotated[int, Field(ge=MIN_RETENTION_DAYS)] = MIN_RETENTION_DAYS
     log_format: Literal["json", "console"] = "json"
 
-    @field_validator("redial", "call_limits", "call_alarms", mode="before")
+    @field_validator("redial", "call_limits", "call_alarms", "pbx_nodes", "trunks", mode="before")
     @classmethod
-    def _rules_are_json(cls, value: object) -> object:
+    def _are_json(cls, value: object) -> object:
         return json.loads(value) if isinstance(value, str) else value
+
+    @field_validator("pbx_nodes", "trunks")
+    @classmethod
+    def _names_differ(cls, value: tuple[AsteriskNode, ...] | tuple[Trunk, ...]) -> object:
+        if len({item.name for item in value}) != len(value):
+            raise ValueError("every name may be used once")
+        return value
 
     @field_validator("redis_url", "registry_url", "desk_push_url", "drill_push_url", "sms_url")
     @classmethod
@@ -188,10 +199,14 @@ class Settings(BaseSettings):
     def _parts_fit_together(self) -> Self:
         if self.registry_url and self.registry_csv:
             raise ValueError("MOVECAR_REGISTRY_URL and MOVECAR_REGISTRY_CSV exclude each other: keep one")
-        if self.pbx == "asterisk" and not (self.ami_port and self.ami_user and self._given(self.ami_secret)):
+        one_node = self.ami_port and self.ami_user and self.has_ami_secret
+        if self.pbx == "asterisk" and not (self.pbx_nodes or one_node):
             raise ValueError(
-                "MOVECAR_PBX: asterisk needs MOVECAR_AMI_PORT, MOVECAR_AMI_USER, MOVECAR_AMI_SECRET"
+                "MOVECAR_PBX: asterisk needs MOVECAR_AMI_PORT, MOVECAR_AMI_USER, MOVECAR_AMI_SECRET,"
+                " or MOVECAR_PBX_NODES"
             )
+        if self.pbx_nodes and self.pbx != "asterisk":
+            raise ValueError("MOVECAR_PBX_NODES: only with MOVECAR_PBX=asterisk")
         if self.desk_push_url and not self._given(self.desk_push_secret):
             raise ValueError(
                 "MOVECAR_DESK_PUSH_SECRET: required with MOVECAR_DESK_PUSH_URL, to sign the items"
@@ -232,6 +247,30 @@ class Settings(BaseSettings):
     def recordings(self) -> Path:
         """Where recordings are kept, sealed."""
         return self.data_dir / "recordings"
+
+    @property
+    def has_ami_secret(self) -> bool:
+        """Whether `ami_secret` was given."""
+        return self._given(self.ami_secret)
+
+    @property
+    def asterisk_nodes(self) -> tuple[AsteriskNode, ...]:
+        """Every Asterisk that calls are placed on: those listed, or the one of `ami_*`."""
+        return self.pbx_nodes or (
+            AsteriskNode(
+                name=MAIN_NODE,
+                host=self.ami_host,
+                port=self.ami_port,
+                user=self.ami_user,
+                secret=self.ami_secret,
+                tls=self.ami_tls,
+            ),
+        )
+
+    @property
+    def all_trunks(self) -> tuple[Trunk, ...]:
+        """Every trunk: those listed, or the one of `trunk_uri`, named `trunk`."""
+        return self.trunks or (Trunk(name=ONE_TRUNK, uri=self.trunk_uri),)
 
     @property
     def is_demo(self) -> bool:

@@ -84,11 +84,11 @@ def build(kernel: Kernel) -> Service:
 def _desk_line(kernel: Kernel) -> DeskLine | None:
     """The desk's line; None where no PBX was named."""
     settings = kernel.settings
-    secret = settings.ami_secret.get_secret_value()
-    if not (settings.ami_port and settings.ami_user and secret):
+    if not (settings.pbx_nodes or (settings.ami_port and settings.ami_user and settings.has_ami_secret)):
         return None
-    tls = ssl.create_default_context() if settings.ami_tls else None
+    node = settings.asterisk_nodes[0]
+    tls = ssl.create_default_context() if node.tls else None
     link = AmiLink(
-        Address(settings.ami_host, settings.ami_port, tls), settings.ami_user, secret, wanted=EVENT_NAMES
+        Address(node.host, node.port, tls), node.user, node.secret.get_secret_value(), wanted=EVENT_NAMES
     )
     return DeskLine(link, kernel.clock, settings.desk_caller_id)

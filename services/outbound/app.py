@@ -10,17 +10,20 @@ from services.common.ami import Address, AmiLink
 from services.common.events import SessionEnded
 from services.common.http.ended_sessions import EndedSessions
 from services.common.service import Kernel, Service
+from services.common.settings import MAIN_NODE
+from services.common.switches import AsteriskNode
 from services.common.vault import Vault
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
 from services.outbound.evidence.app import Evidence
-from services.outbound.pbx import Pbx
+from services.outbound.pbx import EveryNode, Pbx
 from services.outbound.recordings.catalogue import Catalogue
 from services.outbound.recordings.collector import Collector as RecordingCollector
 from services.outbound.recordings.keeper import Keeper
 from services.outbound.recordings.spool import Spool
 from services.outbound.sandbox import SandboxPbx
 from services.outbound.scripts.api import ScriptsApi
+from services.outbound.trunk_api import TrunkApi
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +35,15 @@ def build(kernel: Kernel) -> Service:
     """Wire the service; nothing is connected or started."""
     settings = kernel.settings
     sandbox = _sandbox(kernel) if settings.pbx == "sandbox" else None
-    link = _SandboxLink(sandbox) if sandbox else _asterisk_link(kernel)
-    pbx = Pbx(link)
-    engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, pbx)
-    scripts = ScriptsApi(kernel.database, kernel.clock, kernel.keys, engine.scripts, pbx, engine.audible)
+    nodes = (
+        {MAIN_NODE: Pbx(_SandboxLink(sandbox))}
+        if sandbox
+        else {node.name: Pbx(_asterisk_link(node)) for node in settings.asterisk_nodes}
+    )
+    engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, nodes)
+    scripts = ScriptsApi(
+        kernel.database, kernel.clock, kernel.keys, engine.scripts, EveryNode(nodes), engine.audible
+    )
 
     evidence = Evidence.of(kernel)
     collectors = dict(evidence.tasks)
@@ -58,7 +66,11 @@ def build(kernel: Kernel) -> Service:
 
     return Service(
         name=NAME,
-        endpoints=(*evidence.endpoints, *scripts.endpoints),
+        endpoints=[
+            *evidence.endpoints,
+            *scripts.endpoints,
+            *TrunkApi(settings.instance, engine.switchboard, engine.lines).endpoints,
+        ],
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
         checks={"pbx": engine.check, "prompts": engine.check_prompts},
@@ -120,12 +132,11 @@ class _SandboxLink(AmiLink):
         await super().run()
 
 
-def _asterisk_link(kernel: Kernel) -> AmiLink:
-    settings = kernel.settings
-    tls = ssl.create_default_context() if settings.ami_tls else None
+def _asterisk_link(node: AsteriskNode) -> AmiLink:
+    tls = ssl.create_default_context() if node.tls else None
     return AmiLink(
-        Address(settings.ami_host, settings.ami_port, tls),
-        settings.ami_user,
-        settings.ami_secret.get_secret_value(),
+        Address(node.host, node.port, tls),
+        node.user,
+        node.secret.get_secret_value(),
         wanted=EVENT_NAMES,
     )

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from services.common.ami.actions import ATTEMPT_ID
+from services.common.ami.actions import ATTEMPT_ID, CALLER_ID, TRUNK
 from services.common.events import AttemptOutcome
+from services.outbound.verdicts import is_refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +85,14 @@ class SeatLeft:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The channel is gone; `cause` is the Q.850 hang-up cause (0 when the far end gave none)."""
+    """The channel is gone; `cause` is the Q.850 hang-up cause (0 when the far end gave none).
+
+    `status` is the final SIP status that Asterisk gives for it; None when it gives none.
+    """
 
     attempt_id: str
     cause: int
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,20 @@ CallEvent = (
     | OriginateFailed
 )
 
-EVENT_NAMES: Final = frozenset({"Newstate", "Hangup", "OriginateResponse", "UserEvent"})
-"""The AMI events that calls are followed by."""
+
+@dataclass(frozen=True, slots=True)
+class TrunkSeen:
+    """Asterisk says whether it reaches a trunk; `reason`: `unreachable` (no answer to OPTIONS)."""
+
+    trunk: str
+    reason: str
+    well: bool
+
+
+EVENT_NAMES: Final = frozenset(
+    {"Newstate", "DialState", "Hangup", "OriginateResponse", "UserEvent", "ContactStatus"}
+)
+"""The AMI events that calls and trunks are followed by."""
 
 
 class HostileEvent(ValueError):
@@ -120,7 +137,9 @@ class HostileEvent(ValueError):
 
 
 _ATTEMPT_ID: Final = re.compile(ATTEMPT_ID)
+_ENDPOINT: Final = re.compile(f"(?P<trunk>{TRUNK})-{CALLER_ID}")
 _NUMBER: Final = re.compile("[0-9]{1,3}")
+_STATUS: Final = re.compile("[3-6][0-9]{2}")
 _STATES: Final[Mapping[str, type[Ringing | Answered]]] = MappingProxyType({"5": Ringing, "6": Answered})
 _PHASES: Final[Mapping[str, type[GreetingStarted | GreetingEnded]]] = MappingProxyType(
     {"start": GreetingStarted, "end": GreetingEnded}
@@ -133,6 +152,7 @@ _SEAT_PHASES: Final[Mapping[str, type[SeatEvent]]] = MappingProxyType(
         "left": SeatLeft,
     }
 )
+_CONTACTS: Final[Mapping[str, bool]] = MappingProxyType({"Reachable": True, "Unreachable": False})
 
 
 def read_event(name: str, fields: Mapping[str, str]) -> CallEvent | None:
@@ -144,8 +164,16 @@ def read_event(name: str, fields: Mapping[str, str]) -> CallEvent | None:
         case "Newstate" if _is_ours(fields):
             state = _STATES.get(fields.get("ChannelState", ""))
             return state(fields["Uniqueid"]) if state else None
+        case "DialState" if _ATTEMPT_ID.fullmatch(fields.get("DestUniqueid", "")):
+            # 183: a network that plays its own ringing tone says nothing else.
+            return Ringing(fields["DestUniqueid"]) if fields.get("DialStatus") == "PROGRESS" else None
         case "Hangup" if _is_ours(fields):
-            return Ended(fields["Uniqueid"], _number(fields, "Cause"))
+            status = fields.get("TechCause", "")
+            return Ended(
+                fields["Uniqueid"],
+                _number(fields, "Cause"),
+                int(status) if _STATUS.fullmatch(status) else None,
+            )
         case "OriginateResponse":
             # Our originates' ActionID is the attempt's id; Uniqueid may be "<unknown>" without a channel.
             attempt_id = fields.get("ActionID", "")
@@ -156,6 +184,17 @@ def read_event(name: str, fields: Mapping[str, str]) -> CallEvent | None:
             return _user_event(fields)
         case _:
             return None
+
+
+def read_trunk(name: str, fields: Mapping[str, str]) -> TrunkSeen | None:
+    """Return what an AMI event says of a trunk; None when it says nothing of one."""
+    if name != "ContactStatus":
+        return None
+    well = _CONTACTS.get(fields.get("ContactStatus", ""))
+    if well is None:
+        return None
+    endpoint = _ENDPOINT.fullmatch(fields.get("AOR", ""))  # else that of a seat, or of the desk's line
+    return TrunkSeen(endpoint["trunk"], "unreachable", well) if endpoint else None
 
 
 def _is_ours(fields: Mapping[str, str]) -> bool:
@@ -202,6 +241,7 @@ class CallFacts:
     """What is known of a call so far."""
 
     answered: bool = False
+    rang: bool = False
     key: str | None = None
     """The first key with a meaning; the dialplan acts on that one."""
     greetings_ended: int = 0
@@ -212,6 +252,8 @@ class CallFacts:
     def after(self, event: CallEvent) -> "CallFacts":
         """Return the facts once `event` is known too. Only an answered call can be greeted or keyed."""
         match event:
+            case Ringing():
+                return replace(self, rang=True)
             case Answered() | GreetingStarted():
                 return replace(self, answered=True)
             case GreetingEnded():
@@ -252,7 +294,7 @@ CAUSE_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
         18: "no_answer",  # no user response; SIP 408
         19: "no_answer",  # rang until the time was up; SIP 480
         20: "no_answer",  # subscriber absent: the phone is off
-        21: "declined",  # SIP 603, 403
+        21: "declined",  # SIP 603; 401, 403 and 407 without ringing are the trunk's: congestion
         22: "unallocated",  # number changed; SIP 410
         27: "congestion",  # destination out of order; SIP 502
         28: "unallocated",  # invalid number format; SIP 484
@@ -273,9 +315,11 @@ CAUSE_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
 """Hang-up cause of a call that was not answered → outcome. A cause that is not here is not understood, and
 the call stays `unknown`: it may have rung, so a person decides (B5)."""
 
+_REJECTED: Final = 21
+
 REASON_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
     {
-        0: "failed",  # no channel could be made (else its end would have been told): nothing was dialled
+        0: "congestion",  # no channel could be made (else its end would have been told): nothing was dialled
         3: "no_answer",
         5: "busy",
         8: "congestion",
@@ -284,7 +328,7 @@ REASON_OUTCOMES: Final[Mapping[int, AttemptOutcome]] = MappingProxyType(
 """Reason of an `OriginateFailed` that no `Ended` came before → outcome; others are `unknown`."""
 
 
-def outcome_of(facts: CallFacts, cause: int) -> AttemptOutcome:
+def outcome_of(facts: CallFacts, cause: int, status: int | None = None) -> AttemptOutcome:
     """Return how a call ended that had come to `facts` when its channel went away with `cause`."""
     if facts.key is not None:
         return KEY_OUTCOMES[facts.key]
@@ -294,6 +338,8 @@ def outcome_of(facts: CallFacts, cause: int) -> AttemptOutcome:
         return "failed"
     if facts.answered:
         return "no_input" if facts.greetings_ended >= GREETINGS else "hung_up"
+    if cause == _REJECTED and is_refusal(status, rang=facts.rang):
+        return "congestion"
     return CAUSE_OUTCOMES.get(cause, "unknown")
 
 

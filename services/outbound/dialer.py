@@ -1,16 +1,17 @@
 """Placing calls: a claim is committed before the phone can ring, and nothing repeats what followed (B5)."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from sqlalchemy import bindparam, func, select, true, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.ami import NotSent, Refused, Unknown, UnsafeValue
-from services.common.ami.actions import TRUNK
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
@@ -23,8 +24,9 @@ from services.outbound.attempts import Trigger, origins
 from services.outbound.callees import context, digits_to_dial
 from services.outbound.guard.gate import Gate
 from services.outbound.guard.refusals import withhold
+from services.outbound.instances import Lease
 from services.outbound.journal import Journal
-from services.outbound.lines import Lines
+from services.outbound.lines import Lines, Route
 from services.outbound.metrics import ATTEMPTS as ATTEMPTS_ENDED
 from services.outbound.metrics import CONTACTS as CONTACTS_CONCLUDED
 from services.outbound.pbx import Call, Pbx
@@ -33,6 +35,7 @@ from services.outbound.rows import ATTEMPTS, CONTACTS, RECORD_COLUMNS, StaleReco
 from services.outbound.scripts.machine import Approved
 from services.outbound.scripts.watch import Scripts
 from services.outbound.seats import connection
+from services.outbound.switchboard import Switchboard
 from services.outbound.waiting import signalled
 
 log = structlog.get_logger(__name__)
@@ -78,8 +81,9 @@ _CLAIM: Final = (
         state="dialing",
         version=ATTEMPTS.c.version + 1,
         claimed_by=bindparam("instance"),
+        node=bindparam("on_node"),
+        trunk=bindparam("over_trunk"),
         dialed_at=bindparam("now"),
-        trunk=bindparam("trunk"),
         script_version=bindparam("script"),
         operator=select(CONTACTS.c.operator).where(CONTACTS.c.id == ATTEMPTS.c.contact_id).scalar_subquery(),
     )
@@ -97,21 +101,30 @@ class Claimed:
     mode: CallMode
     operator: str
     """Username of the operator whose case it is."""
+    route: Route
+    since: float
+    """Monotonic seconds before the claim was made."""
 
 
 class Dialer:
-    """Takes due attempts from the queue whenever a line is free, many in one transaction, and places them."""
+    """Takes due attempts from the queue whenever a line is free, many in one transaction, and places them.
+
+    Which Asterisk and which trunk each goes over is committed with the claim, so that any instance can ask
+    that Asterisk what became of it.
+    """
 
     def __init__(
         self,
         database: Database,
         clock: Clock,
         keys: Keys,
-        pbx: Pbx,
+        nodes: Mapping[str, Pbx],
+        switchboard: Switchboard,
         journal: Journal,
         lines: Lines,
         scripts: Scripts,
         gate: Gate,
+        lease: Lease,
         *,
         instance: str,
         ring_seconds: float,
@@ -119,13 +132,15 @@ class Dialer:
         self._database = database
         self._clock = clock
         self._keys = keys
-        self._pbx = pbx
+        self._nodes = nodes
+        self._switchboard = switchboard
         self._journal = journal
         self._lines = lines
         self._scripts = scripts
         self._gate = gate
         in_turn = gate.limits_anything and database.dialect == "postgresql"
         self._next = _NEXT_IN_TURN if in_turn else _NEXT_IN_QUEUE
+        self._lease = lease
         self._instance = instance
         self._ring_seconds = ring_seconds
         self._pace = Pace(each=0.005, longest=0.1)
@@ -136,7 +151,7 @@ class Dialer:
         """Dial for ever, never more at a time than there are lines."""
         while True:
             wait = _LOOK_SECONDS
-            if self._lines.free:
+            if self._lease.held and self._switchboard.free:
                 if self._lines.queue_grew or self._clock.now() >= self._look_at:
                     await self._dial_due()
                 wait = (self._look_at - self._clock.now()).total_seconds()
@@ -150,7 +165,7 @@ class Dialer:
             self._look_at = self._clock.now() + timedelta(seconds=_LOOK_SECONDS)
             return
         try:
-            claimed, self._look_at = await self.claim(self._lines.free)
+            claimed, self._look_at = await self.claim(self._switchboard.free)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -170,43 +185,70 @@ class Dialer:
         now = self._clock.now()
         script = await self._scripts.current(now)
         refused = 0
-        async with self._database.transaction() as session:
-            rows = (await session.execute(self._next, {"lines": limit})).all()
-            due = [row for row in rows if row.due_at <= now]
-            judged = await self._gate.sort(session, due, TRUNK, now)
-            claimed = [_claimed(row, script) for row in judged.allowed]
-            if judged.withheld:
-                refused = await withhold(session, judged.withheld, now)
-            if claimed:
-                for call in claimed:
-                    call.record.claim(self._instance, TRUNK, script.version, now)
-                taken = await session.execute(
-                    _CLAIM,
-                    {
-                        "ids": padded(call.record.id for call in claimed),
-                        "instance": self._instance,
-                        "now": now,
-                        "trunk": TRUNK,
-                        "script": script.version,
-                    },
+        reserved: dict[str, Claimed] = {}
+        try:
+            async with self._database.transaction() as session:
+                rows = (await session.execute(self._next, {"lines": limit})).all()
+                due = [row for row in rows if row.due_at <= now]
+                # Their lines are taken here already: what is found out meanwhile passes over them.
+                for row in due:
+                    if call := self._reserved(row, script):
+                        reserved[row.id] = call
+                judged = await self._gate.sort(
+                    session,
+                    [row for row in due if row.id in reserved],
+                    [call.route.trunk for call in reserved.values()],
+                    now,
                 )
-                if rows_changed(taken) != len(claimed):
-                    raise StaleRecord
-                await emit(session, *(call.record.snapshot(now) for call in claimed))
+                claimed = [reserved[row.id] for row in judged.allowed]
+                if judged.withheld:
+                    refused = await withhold(session, judged.withheld, now)
+                if claimed:
+                    await self._claim(session, claimed, script.version, now)
+        except BaseException:
+            self._switchboard.give_back(reserved)
+            raise
         if refused:
             ATTEMPTS_ENDED.labels("withheld").inc(refused)
             CONTACTS_CONCLUDED.labels("withheld").inc(refused)
-        if len(due) == limit and judged.wait_until is None:
+        full = len(reserved) == limit
+        if len(claimed) < len(reserved):
+            self._switchboard.give_back(reserved.keys() - {call.record.id for call in claimed})
+        if full and judged.wait_until is None:
             return claimed, now
         look_at = now + timedelta(seconds=_LOOK_SECONDS)
         if judged.wait_until is not None:
             look_at = min(look_at, judged.wait_until)
         return claimed, min([look_at, *(row.due_at for row in rows[len(due) :])])
 
+    def _reserved(self, row: Any, script: Approved) -> Claimed | None:
+        record = record_of(row)
+        since = self._clock.monotonic()
+        route = self._switchboard.reserve(record.id, record.contact_id, record.route)
+        if route is None:
+            return None
+        number = row.numbers_sealed[record.number_index]
+        return Claimed(record, row.plate_sealed, number, script, row.mode, row.seat, route, since)
+
+    async def _claim(
+        self, session: AsyncSession, calls: Sequence[Claimed], script: int, now: datetime
+    ) -> None:
+        routes: dict[Route, list[str]] = defaultdict(list)
+        for call in calls:
+            routes[call.route].append(call.record.id)
+            call.record.claim(self._instance, call.route, call.script.version, now)
+        taken = 0
+        for route, ids in sorted(routes.items()):
+            parameters = {"ids": padded(ids), "instance": self._instance, "now": now, "script": script}
+            claim = await session.execute(
+                _CLAIM, parameters | {"on_node": route.node, "over_trunk": route.trunk}
+            )
+            taken += rows_changed(claim)
+        if taken != len(calls):
+            raise StaleRecord
+        await emit(session, *(call.record.snapshot(now) for call in calls))
+
     def _place(self, call: Claimed) -> None:
-        attempt_id = call.record.id
-        self._lines.take([attempt_id])
-        self._lines.placing.add(attempt_id)
         task = asyncio.create_task(self._originate(call))
         self._placing.add(task)
         task.add_done_callback(self._placing.discard)
@@ -214,7 +256,8 @@ class Dialer:
     async def _originate(self, call: Claimed) -> None:
         record = call.record
         try:
-            await self._pbx.originate(self._call(call))
+            self._lease.check(call.since)
+            await self._nodes[call.route.node].originate(self._call(call))
         except NotSent as error:
             log.warning("originate_not_sent", attempt=record.id, reason=error.reason)
             self._report(record, Trigger.NOT_SENT)
@@ -236,6 +279,7 @@ class Dialer:
         return Call(
             attempt_id=call.record.id,
             callee=digits_to_dial(self._keys, contact_id, call.number_sealed),
+            trunk=call.route.trunk,
             caller_id=call.script.caller_id,
             script=call.script.version,
             speak=speak(self._keys.open(call.plate_sealed, context(contact_id))),
@@ -250,9 +294,3 @@ class Dialer:
         for task in placing:
             task.cancel()
         await asyncio.gather(*placing, return_exceptions=True)
-
-
-def _claimed(row: Any, script: Approved) -> Claimed:
-    record = record_of(row)
-    number = row.numbers_sealed[record.number_index]
-    return Claimed(record, row.plate_sealed, number, script, row.mode, row.seat)

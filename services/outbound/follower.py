@@ -1,4 +1,4 @@
-"""From the PBX's events to the journal: which are ours, and which need a second look first."""
+"""From a node's events to the journal: which are ours, and which need a second look first."""
 
 import asyncio
 from collections.abc import Coroutine, Iterable
@@ -9,25 +9,44 @@ import structlog
 from services.common.ami import AmiError
 from services.common.clock import Clock
 from services.outbound.attempts import Trigger
-from services.outbound.calls import CallEvent, Ended, OriginateFailed, SeatLeft, SeatRinging
+from services.outbound.calls import (
+    CallEvent,
+    Ended,
+    OriginateFailed,
+    SeatLeft,
+    SeatRinging,
+    TrunkSeen,
+)
 from services.outbound.journal import Journal
 from services.outbound.lines import Lines
 from services.outbound.metrics import CALLS_UP
 from services.outbound.pbx import Connected, Disconnected, Pbx
 from services.outbound.records import Change
 from services.outbound.recovery import Recovery
+from services.outbound.switchboard import Switchboard
 
 log = structlog.get_logger(__name__)
 
 
 class Follower:
-    """Reads the PBX's stream; never waits, so that events are never held up by the database."""
+    """Reads a node's stream; never waits, so that events are never held up by the database."""
 
-    def __init__(self, clock: Clock, pbx: Pbx, journal: Journal, lines: Lines, recovery: Recovery) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        node: str,
+        pbx: Pbx,
+        journal: Journal,
+        lines: Lines,
+        switchboard: Switchboard,
+        recovery: Recovery,
+    ) -> None:
         self._clock = clock
+        self._node = node
         self._pbx = pbx
         self._journal = journal
         self._lines = lines
+        self._switchboard = switchboard
         self._recovery = recovery
         self._adopted = False
         self._looking: set[asyncio.Task[None]] = set()
@@ -44,6 +63,8 @@ class Follower:
                         self._recovery.connected()
                     case Disconnected(reason=reason):
                         self._recovery.disconnected(reason)
+                    case TrunkSeen(trunk=trunk, reason=reason, well=well):
+                        self._switchboard.reported(self._node, trunk, reason, well=well)
                     case tuple():
                         self.take(notice)
                 CALLS_UP.set(len(self._lines))
@@ -59,12 +80,15 @@ class Follower:
             attempt_id = event.attempt_id
             if isinstance(event, SeatRinging | SeatLeft):
                 continue  # nothing to be written down: the seat's answer counts, and the call's end
-            if attempt_id not in self._lines:
+            line = self._lines.find(attempt_id)
+            if line is None:
                 continue  # another instance's call, or one whose end is written down
-            change = Change.seen(event, now)
+            gapped = attempt_id in self._lines.gapped
+            failure = None if gapped else self._switchboard.heard(attempt_id, line, event)
+            change = Change.seen(event, now, failure=failure, gapped=gapped)
             if isinstance(event, Ended | OriginateFailed):
                 self._lines.ending.add(attempt_id)
-                if attempt_id in self._lines.gapped:
+                if gapped:
                     self._look(self._ask_first(change))
                     continue
             changes.append(change)

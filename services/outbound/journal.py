@@ -23,7 +23,7 @@ from services.common.pace import Pace
 from services.outbound.attempts import Trigger
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
-from services.outbound.metrics import ATTEMPTS, CONTACTS, FAULTS
+from services.outbound.metrics import ATTEMPTS, CONTACTS, FAULTS, MOVED
 from services.outbound.records import Change
 
 log = structlog.get_logger(__name__)
@@ -183,6 +183,7 @@ class Journal:
             ATTEMPTS.labels(outcome).inc()
         for conclusion in written.concluded:
             CONTACTS.labels(conclusion).inc()
+        MOVED.inc(written.moved)
         if written.over:
             self._lines.release(written.over)
         if written.queued:

@@ -1,7 +1,7 @@
 """Changes → rows, events and the next step, in the caller's transaction: few statements for many attempts."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -15,6 +15,7 @@ from services.common.events import AttemptOutcome, ContactConcluded, ContactOutc
 from services.common.ids import new_id
 from services.common.settings import RedialRules
 from services.outbound.attempts import UP, IllegalTransition
+from services.outbound.lines import Route
 from services.outbound.metrics import FAULTS
 from services.outbound.records import AttemptRecord, Change
 from services.outbound.redial import ANSWERS, Conclude, Redial, Try, next_step
@@ -41,6 +42,8 @@ class Written:
     """Attempts that occupy no line any more: ended, or back in the queue."""
     outcomes: list[AttemptOutcome] = field(default_factory=list)
     concluded: list[ContactOutcome] = field(default_factory=list)
+    moved: int = 0
+    """Calls that were offered to another trunk."""
     queued: bool = False
     """Whether an attempt waits in the queue that did not before."""
 
@@ -80,8 +83,10 @@ class _Loaded:
 class Ledger:
     """Writes changes under the redial rules (B6)."""
 
-    def __init__(self, rules: RedialRules) -> None:
+    def __init__(self, rules: RedialRules, routes: Callable[[], Sequence[Route]] = tuple) -> None:
+        """`routes` tells where calls can go now, the preferred first."""
         self._rules = rules
+        self._routes = routes
 
     async def write(self, session: AsyncSession, changes: Sequence[Change]) -> Written:
         """Apply changes, in order; emit `AttemptChanged` and `ContactConcluded`; queue what follows (B6).
@@ -122,15 +127,25 @@ class Ledger:
             record, contact = item.record, item.contact
             tries = [
                 *earlier.get(record.contact_id, ()),
-                Try(record.number_index, record.outcome or "unknown"),
+                Try(
+                    record.number_index,
+                    record.outcome or "unknown",
+                    record.route,
+                    record.moved,
+                    record.unrung,
+                ),
             ]
-            step = next_step(tries, self._rules, len(contact.callees))
+            routes = self._routes() if record.unrung else ()
+            step = next_step(tries, self._rules, len(contact.callees), routes)
             at = cast(datetime, item.changed_at)
             if contact.withdrawn_at is not None and record.outcome not in ANSWERS:
                 continue  # nobody waits for this owner any more; only what the owner decided is still told
             match step:
                 case Redial():
                     following = self._next_attempt(record, step, at)
+                    if step.route is not None:
+                        written.moved += 1
+                        log.warning("call_moved", attempt=record.id, to=following.id, reason=record.reason)
                     queued.append(new_row(following, contact.callees[step.number_index]))
                     events.append(following.snapshot(at))
                 case Conclude(outcome=outcome):
@@ -163,6 +178,9 @@ class Ledger:
             script_version=last.script_version,  # until it is claimed
             queued_at=at,
             due_at=at + timedelta(seconds=step.wait),
+            node=step.route.node if step.route else None,
+            trunk=step.route.trunk if step.route else None,
+            moved=step.route is not None,
         )
 
 
@@ -220,5 +238,6 @@ async def _earlier_tries(session: AsyncSession, decided: Sequence[_Loaded]) -> d
         latest = {item.record.id for item in decided}
         for row in await session.execute(TRIES, {"contacts": padded(contacts)}):
             if row.id not in latest:
-                tries[row.contact_id].append(Try(row.number_index, row.outcome))
+                route = Route(row.node, row.trunk) if row.node and row.trunk else None
+                tries[row.contact_id].append(Try(row.number_index, row.outcome, route, row.moved))
     return tries

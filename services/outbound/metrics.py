@@ -5,7 +5,15 @@ from prometheus_client import Counter, Gauge
 ATTEMPTS = Counter("movecar_attempts_total", "Attempts ended", ["outcome"])
 CONTACTS = Counter("movecar_contacts_total", "Contacts concluded", ["outcome"])
 CALLS_UP = Gauge("movecar_calls_up", "Calls of this instance that may be up")
-PBX_UP = Gauge("movecar_pbx_up", "Whether calls can be placed: 1 when the link to the PBX is up and in step")
+PBX_UP = Gauge("movecar_pbx_up", "Whether calls can be placed: 1 when a node and a trunk can take one")
+NODE_UP = Gauge("movecar_node_up", "Whether an Asterisk node can take calls", ["node"])
+TRUNK_UP = Gauge("movecar_trunk_up", "Whether calls go over a trunk on a node", ["node", "trunk"])
+TRUNK_FAILURES = Counter(
+    "movecar_trunk_failures_total", "Calls that failed by their trunk", ["node", "trunk", "reason"]
+)
+MOVED = Counter(
+    "movecar_calls_moved_total", "Calls that rang nobody and were offered to another trunk at once"
+)
 QUEUE_AGE = Gauge("movecar_queue_age_seconds", "How long the oldest due attempt has been waiting for a line")
 FAULTS = Counter("movecar_attempt_faults_total", "What should not happen to an attempt and did", ["kind"])
 CALL_RECORDS = Counter(

@@ -3,7 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.common.database import Base, UtcDateTime
@@ -50,12 +63,13 @@ class Attempt(Base):
 
     `number` counts a contact's attempts from 1; `number_index` says which of the contact's numbers, from 0,
     and `callee` is that number's blind index. `claimed_by` is the instance that dialled, on Asterisk `node`
-    over `trunk`, and `operator` then is the contact's. `version` grows with every change. An attempt that is
-    `ended` with no outcome was cancelled while queued, and one with `withheld` was kept back by the guard:
-    nobody was rung. `reason` says why where the outcome alone does not. `sip_status` is the final status of
-    the far end. `bridged_at`: when the owner was connected to a seat (B7). `reconciled_at`: when it was first
-    compared with the switch's call records (B4). The outcome of an answered call is set as soon as the
-    owner's key decides it, before the call ends.
+    over `trunk`, and `operator` then is the contact's; in the queue `node` and `trunk` say where it is to go.
+    `moved`: it follows at once an attempt that rang no phone, over another trunk. `version` grows with every
+    change. An attempt that is `ended` with no outcome was cancelled while queued, and one with `withheld` was
+    kept back by the guard: nobody was rung. `reason` says why where the outcome alone does not. `sip_status`
+    is the final status of the far end. `bridged_at`: when the owner was connected to a seat (B7).
+    `reconciled_at`: when it was first compared with the switch's call records (B4). The outcome of an
+    answered call is set as soon as the owner's key decides it, before the call ends.
     """
 
     __tablename__ = "outbound_attempts"
@@ -117,6 +131,22 @@ class Attempt(Base):
     operator: Mapped[str] = mapped_column(String(32), server_default="")
     bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reconciled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    moved: Mapped[bool] = mapped_column(Boolean, server_default=false())
+
+
+class Instance(Base):
+    """A process that places calls. `beat` changes every few seconds while it can write; see `instances`.
+
+    `run` is random at each start, so that two processes with one name find out. `stopped`: it said goodbye.
+    """
+
+    __tablename__ = "outbound_instances"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    run: Mapped[str] = mapped_column(String(32))
+    beat: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    stopped: Mapped[bool] = mapped_column(Boolean)
 
 
 class DeclinedNumber(Base):

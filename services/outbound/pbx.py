@@ -3,14 +3,14 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
 
 from services.common.ami import AmiLink, Event, LinkDown, LinkUp, Refused, actions
-from services.common.ami.actions import ATTEMPT_ID, CALLER_ID, Action
+from services.common.ami.actions import ATTEMPT_ID, CALLER_ID, ONE_TRUNK, Action
 from services.common.events import CallMode
 from services.outbound.calls import (
     CallEvent,
@@ -18,8 +18,10 @@ from services.outbound.calls import (
     HostileEvent,
     LeftResult,
     OriginateFailed,
+    TrunkSeen,
     read_event,
     read_left,
+    read_trunk,
 )
 
 log = structlog.get_logger(__name__)
@@ -36,7 +38,7 @@ class Call:
 
     `callee`: digits of a mobile or fixed line; `caller_id`, `script`: of the call script in force (B1, B3);
     `speak`: the plate as `speech.speak` gives it (B2); `ring_seconds`: 1–300; `mode` and `seat`: as
-    `seats.connection` gives them (B7).
+    `seats.connection` gives them (B7); `trunk`: one that the node has.
     """
 
     attempt_id: str
@@ -47,12 +49,14 @@ class Call:
     ring_seconds: float
     mode: CallMode = "notice"
     seat: str = ""
+    trunk: str = ONE_TRUNK
     action: Action = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         action = actions.originate(
             attempt_id=self.attempt_id,
             callee=self.callee,
+            trunk=self.trunk,
             caller_id=self.caller_id,
             script=self.script,
             speak=self.speak,
@@ -75,11 +79,11 @@ class Disconnected:
     reason: str
 
 
-Notice = Connected | Disconnected | tuple[CallEvent, ...]
+Notice = Connected | Disconnected | TrunkSeen | tuple[CallEvent, ...]
 
 
 class Pbx:
-    """Asterisk, or the sandbox that speaks like it, over one `AmiLink`."""
+    """One Asterisk, or the sandbox that speaks like it, over one `AmiLink`."""
 
     def __init__(self, link: AmiLink) -> None:
         self._link = link
@@ -149,7 +153,10 @@ class Pbx:
         return True
 
     async def stream(self) -> AsyncIterator[Notice]:
-        """Yield connections, disconnections and batches of call events, in order, for one consumer."""
+        """Yield connections, disconnections, what is said of trunks and batches of call events, in order.
+
+        For one consumer.
+        """
         failures = _HeldFailures()
         while True:
             notice = await self._link.take(failures.seconds_left())
@@ -160,15 +167,21 @@ class Pbx:
                     failures.forget()  # what became of these calls is asked for after the next connection
                     yield Disconnected(reason)
                 case _:
-                    events = failures.filter(self._read(notice or ()))
+                    seen: list[TrunkSeen] = []
+                    events = failures.filter(self._read(notice or (), seen))
+                    for trunk in seen:
+                        yield trunk
                     if events:
                         yield events
 
-    def _read(self, batch: tuple[Event, ...]) -> list[CallEvent]:
+    def _read(self, batch: tuple[Event, ...], seen: list[TrunkSeen]) -> list[CallEvent]:
         events = []
         for event in batch:
             try:
                 read = read_event(event.name, event.fields)
+                trunk = read_trunk(event.name, event.fields)
+                if trunk is not None:
+                    seen.append(trunk)
             except HostileEvent as error:
                 self.ignored[str(error)] += 1
                 log.warning("ami_event_ignored", name=event.name, field=str(error))
@@ -222,3 +235,15 @@ class _HeldFailures:
             del self._held[failure.attempt_id]
             passed.append(failure)
         return tuple(passed)
+
+
+class EveryNode:
+    """What has to hold on every node before a call may be placed on any."""
+
+    def __init__(self, nodes: Mapping[str, Pbx]) -> None:
+        self._nodes = nodes
+
+    async def caller_ids(self) -> frozenset[str]:
+        """Return the caller IDs that every node would force on the wire. Raises as `Pbx.caller_ids`."""
+        answers = [await pbx.caller_ids() for pbx in self._nodes.values()]
+        return frozenset.intersection(*answers)

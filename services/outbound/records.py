@@ -1,6 +1,6 @@
 """What happened to an attempt, and what each thing that happens leaves behind. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Self
 
@@ -8,6 +8,8 @@ from services.common.events import AttemptChanged, AttemptOutcome, AttemptState
 from services.outbound import calls
 from services.outbound.attempts import IllegalTransition, Trigger, next_state
 from services.outbound.calls import CallEvent, CallFacts, LeftResult
+from services.outbound.lines import Route
+from services.outbound.verdicts import is_unrung
 
 TRY_AGAIN_AFTER: Final = timedelta(seconds=1)
 """How long a call that could not be sent waits in the queue before it is taken up again."""
@@ -36,20 +38,32 @@ class Change:
     key: str = ""
     code: int = 0
     """Hang-up cause of ENDED, reason of ORIGINATE_FAILED."""
+    status: int | None = None
+    """SIP status of ENDED."""
+    failure: str | None = None
+    """Of ENDED and ORIGINATE_FAILED: code of the trunk's failure, when it was that."""
+    gapped: bool = False
+    """Whether something about the call may have been missed before this."""
     claim: int = 0
     """Of NOT_SENT: the version of the claim it takes back."""
     left: LeftResult | None = None
     """Of LEFT_ANSWER and LEFT_RESULT."""
 
     @classmethod
-    def seen(cls, event: CallEvent, at: datetime) -> Self:
-        """Return the change that an event of the PBX reports."""
+    def seen(
+        cls, event: CallEvent, at: datetime, *, failure: str | None = None, gapped: bool = False
+    ) -> Self:
+        """Return the change that an event of the PBX reports; `failure` and `gapped` as in the fields."""
         trigger = _OF_EVENT[type(event)]
         match event:
             case calls.KeyPressed(key=key):
                 return cls(event.attempt_id, trigger, at, key=key)
-            case calls.Ended(cause=code) | calls.OriginateFailed(reason=code):
-                return cls(event.attempt_id, trigger, at, code=code)
+            case calls.Ended(cause=code, status=status):
+                return cls(
+                    event.attempt_id, trigger, at, code=code, status=status, failure=failure, gapped=gapped
+                )
+            case calls.OriginateFailed(reason=code):
+                return cls(event.attempt_id, trigger, at, code=code, failure=failure, gapped=gapped)
             case _:
                 return cls(event.attempt_id, trigger, at)
 
@@ -85,6 +99,9 @@ class AttemptRecord:
     node: str | None = None
     trunk: str | None = None
     bridged_at: datetime | None = None
+    moved: bool = False
+    unrung: bool = field(default=False, compare=False)
+    """Whether it has just ended by a failure of its trunk that proves that no phone rang (B5). Not kept."""
 
     @property
     def concluding_reason(self) -> str | None:
@@ -111,11 +128,17 @@ class AttemptRecord:
             bridged_at=self.bridged_at,
         )
 
-    def claim(self, instance: str, trunk: str, script_version: int, at: datetime) -> None:
+    @property
+    def route(self) -> Route | None:
+        """Where it was placed, or is to be; None when it may go anywhere."""
+        return Route(self.node, self.trunk) if self.node and self.trunk else None
+
+    def claim(self, instance: str, route: Route, script_version: int, at: datetime) -> None:
         """Take the attempt from the queue for `instance`, to dial it once. Raises IllegalTransition."""
         self.state = next_state(self.state, Trigger.CLAIMED)
         self.version += 1
-        self.claimed_by, self.trunk, self.dialed_at = instance, trunk, at
+        self.claimed_by, self.dialed_at = instance, at
+        self.node, self.trunk = route
         self.script_version = script_version
 
     def withhold(self, reason: str, at: datetime) -> None:
@@ -140,7 +163,7 @@ class AttemptRecord:
             self.answered_at = (change.left.answered_at if change.left else None) or at
         match change.trigger:
             case Trigger.NOT_SENT:
-                self.dialed_at = self.claimed_by = None
+                self.dialed_at = self.claimed_by = self.node = self.trunk = None
                 self.due_at = at + TRY_AGAIN_AFTER
             case Trigger.GREETING_STARTED:
                 self.greeting_started_at = self.greeting_started_at or at
@@ -163,28 +186,31 @@ class AttemptRecord:
                 self._connected(change.left.bridged_at)
                 self.outcome = self.outcome or change.left.outcome
             case _ if self.state == "ended":
-                self._end(change)
+                self._end(change, was)
         return True
 
     def _connected(self, at: datetime | None) -> None:
         if at is not None and self.bridged_at is None:
             self.bridged_at, self.reason = at, calls.BRIDGED
 
-    def _end(self, change: Change) -> None:
+    def _end(self, change: Change, was: AttemptState) -> None:
         left = change.left
         self._connected(left.bridged_at if left else None)
         if left and left.answered_at:
             self.answered_at = self.answered_at or left.answered_at
         self.ended_at = (left.ended_at if left else None) or change.at
         if change.trigger is Trigger.ENDED:
-            self.hangup_cause = change.code
+            self.hangup_cause, self.sip_status = change.code, change.status
         if self.outcome is None:
-            self.outcome = self._outcome(change)
+            self.outcome = self._outcome(change, rang=was == "ringing")
+            if self.outcome == "congestion":
+                self.reason = change.failure
+                self.unrung = was == "dialing" and not change.gapped and is_unrung(change.failure)
 
-    def _outcome(self, change: Change) -> AttemptOutcome | None:
+    def _outcome(self, change: Change, *, rang: bool) -> AttemptOutcome | None:
         match change.trigger:
             case Trigger.ENDED:
-                return calls.outcome_of(self._facts(), change.code)
+                return calls.outcome_of(self._facts(rang), change.code, change.status)
             case Trigger.ORIGINATE_FAILED if self.answered_at is None:
                 return calls.outcome_of_failure(change.code)
             case Trigger.LEFT_RESULT if change.left:
@@ -196,9 +222,10 @@ class AttemptRecord:
             case _:
                 return "unknown"
 
-    def _facts(self) -> CallFacts:
+    def _facts(self, rang: bool) -> CallFacts:
         return CallFacts(
             answered=self.answered_at is not None,
+            rang=rang,
             key=self.key,
             greetings_ended=self.greetings_ended,
             prompt_failed=self.prompt_failed_at is not None,

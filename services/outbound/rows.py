@@ -32,6 +32,7 @@ PROGRESS: Final = (
     "node",
     "trunk",
     "bridged_at",
+    "moved",
 )
 RECORD_COLUMNS: Final = (*(ATTEMPTS.c[name] for name in (*_IDENTITY, *PROGRESS)), CONTACTS.c.case_id)
 """Columns to select for `record_of`, from attempts joined with their contacts."""
@@ -58,7 +59,10 @@ CONCLUDE: Final = (
     .values(outcome=bindparam("new_outcome"), concluded_at=bindparam("new_concluded_at"))
 )
 TRIES: Final = (
-    select(ATTEMPTS.c.id, ATTEMPTS.c.contact_id, ATTEMPTS.c.number_index, ATTEMPTS.c.outcome)
+    select(
+        *(ATTEMPTS.c[name] for name in ("id", "contact_id", "number_index", "outcome")),
+        *(ATTEMPTS.c[name] for name in ("node", "trunk", "moved")),
+    )
     .where(ATTEMPTS.c.contact_id.in_(bindparam("contacts", expanding=True)), ATTEMPTS.c.outcome.is_not(None))
     .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
 )

@@ -91,7 +91,7 @@ class Line:
         seen.events.append(event)
         seen.facts = seen.facts.after(event)
         if seen.outcome is None and isinstance(event, Ended):
-            seen.outcome = outcome_of(seen.facts, event.cause)
+            seen.outcome = outcome_of(seen.facts, event.cause, event.status)
         elif seen.outcome is None and isinstance(event, OriginateFailed):
             seen.outcome = outcome_of_failure(event.reason)
 
@@ -216,7 +216,7 @@ async def a_caller_id_without_an_endpoint_rings_nobody(line: Line) -> None:
     call = replace(line.call("0"), caller_id="0519119")
     await line.pbx.originate(call)
     seen = await line.ended(call.attempt_id)
-    assert seen.outcome == "failed"
+    assert seen.outcome == "congestion"
     assert [type(event) for event in seen.events] == [OriginateFailed]
 
 

@@ -17,7 +17,10 @@ import asterisk.ami
 
 from services.common.ami.errors import UnsafeValue
 
-TRUNK: Final = "trunk"
+TRUNK: Final = "[a-z][a-z0-9]{0,19}"
+"""Name of a trunk."""
+ONE_TRUNK: Final = "trunk"
+"""Name of the trunk where there is only one."""
 CALLER_IDS: Final = "MOVECAR_CALLER_IDS"
 """The switch's global with the caller IDs that it has endpoints for, separated by commas."""
 NOTICE_CONTEXT: Final = "movecar-notice"
@@ -187,6 +190,7 @@ def originate(
     ring_seconds: float,
     mode: str = "notice",
     seat: str = "",
+    trunk: str = ONE_TRUNK,
 ) -> Action:
     """Ring `callee` for at most `ring_seconds` (1–300), then run the notice dialplan if answered (B1, B2).
 
@@ -199,7 +203,7 @@ def originate(
     return Action(
         "Originate",
         {
-            "Channel": f"PJSIP/{callee}@{TRUNK}-{caller_id}",
+            "Channel": f"PJSIP/{callee}@{trunk}-{caller_id}",
             "Context": NOTICE_CONTEXT,
             "Exten": "s",
             "Priority": "1",

@@ -113,7 +113,7 @@ def _calls(whose: ColumnElement[bool]) -> Select[Any]:
             ATTEMPTS.c.dialed_at,
         )
         .join_from(ATTEMPTS, CONTACTS)
-        .where(whose, ATTEMPTS.c.dialed_at > bindparam("since"))
+        .where(whose, ATTEMPTS.c.dialed_at > bindparam("since"), ATTEMPTS.c.moved.is_(False))
     )
 
 

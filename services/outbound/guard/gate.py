@@ -36,8 +36,13 @@ class Gate:
         """Whether claims have to come one after the other."""
         return self._rules.limit_anything
 
-    async def sort(self, session: AsyncSession, due: Sequence[Any], trunk: str, now: datetime) -> Sorted:
-        """Judge rows with `id`, `number_index`, `callees`, `vehicle` and `operator`, in their order."""
+    async def sort(
+        self, session: AsyncSession, due: Sequence[Any], trunks: Sequence[str], now: datetime
+    ) -> Sorted:
+        """Judge rows with `id`, `number_index`, `callees`, `vehicle`, `operator` and `moved`, in their order.
+
+        `trunks`: which trunk each of them would be placed over.
+        """
         found = Sorted()
         if not due:
             return found
@@ -48,8 +53,9 @@ class Gate:
                 vehicle=row.vehicle,
                 operator=row.operator,
                 trunk=trunk,
+                moved=row.moved,
             )
-            for row in due
+            for row, trunk in zip(due, trunks, strict=True)
         ]
         past = await self._counts.load(session, candidates, now)
         for row, candidate in zip(due, candidates, strict=True):

@@ -33,6 +33,8 @@ class Candidate:
     """Empty where it is not known; the numbers tell the owner then."""
     operator: str
     trunk: str
+    moved: bool = False
+    """Offered to another trunk after it rang nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +145,10 @@ def judge(candidate: Candidate, past: Past, rules: Rules, now: datetime) -> Verd
         return Withheld("owner_declined_machine")
     if rules.hours is not None and not rules.hours.include(now):
         return Withheld("outside_calling_hours")
-    if _is_full(past.by_callee.get(candidate.callee, ()), rules.number, now):
+    # A call that is offered to another trunk was counted when it was placed first, and rang nobody.
+    if not candidate.moved and _is_full(past.by_callee.get(candidate.callee, ()), rules.number, now):
         return Withheld("number_limit")
-    if rules.owner and _is_full(_to_owner(candidate, past), rules.owner, now):
+    if rules.owner and not candidate.moved and _is_full(_to_owner(candidate, past), rules.owner, now):
         return Withheld("owner_limit")
     if _full(past, "operator", candidate.operator, rules.operator):
         return Withheld("operator_limit")

@@ -21,12 +21,15 @@ MAX_CALLS: Final = 1000
 MAX_RESULTS: Final = 10_000
 """Results that are kept for clients that were away; the oldest goes first."""
 
+DEAD_END: Final = "x"
+"""A trunk whose name ends so answers every call 503, before any phone rings."""
 _STATES: Final = {"Down": "0", "Ringing": "5", "Up": "6"}
 _CAUSES: Final = {
     16: ("Normal Clearing", ""),
     17: ("User busy", "486"),
     19: ("User alerting, no answer", "480"),
     21: ("Call Rejected", "603"),
+    34: ("Circuit/channel congestion", "503"),
 }
 """Cause → its text, and the SIP status that Asterisk shows beside it."""
 _REASONS: Final = {"answered": 4, "rang_out": 3, "failed": 0}
@@ -38,7 +41,7 @@ DESK: Final = "PJSIP/desk"
 """The channel of the desk's line: its number is the PBX's own setting."""
 _CALLER_ID: Final = re.compile(r'"?(?P<name>[^"<>]{0,80}?)"?\s*<(?P<number>[0-9]{0,20})>')
 
-_DISPOSITIONS: Final[dict[int, Disposition]] = {17: "BUSY"}
+_DISPOSITIONS: Final[dict[int, Disposition]] = {17: "BUSY", 34: "CONGESTION"}
 """Of a call that was not answered, by its cause: Asterisk has no word for the others."""
 
 Publish = Callable[[str, str, Fields], None]
@@ -77,6 +80,7 @@ class Channel:
     result: str = "hung_up"
     answered_at: int | None = None
     desk: bool = False
+    trunk: str = ""
     """Whether it is a call to the desk's line."""
     connected_at: int | None = None
     """When the owner was connected to the seat."""
@@ -121,7 +125,7 @@ class Exchange:
         self._speed = speed
         self._publish = publish
         self._keep = keep
-        self._endpoints = frozenset(f"{TRUNK}-{number}" for number in caller_ids) | {"desk"}
+        self._endpoint = re.compile(f"(?P<trunk>{TRUNK})-(?:{'|'.join(caller_ids)})|desk")
         self._desk_number = desk_number
         self._recorder = recorder
         self._numbers = itertools.count(1)
@@ -162,8 +166,9 @@ class Exchange:
             seat=action.variables.get("MOVECAR_SEAT", ""),
             began=self._clock.monotonic(),
             desk=desk,
+            trunk=(match["peer"] or "").partition("-")[0],
         )
-        if unique_id in self.channels or match["peer"] not in self._endpoints:
+        if unique_id in self.channels or self._endpoint.fullmatch(match["peer"] or "") is None:
             # Asterisk makes no second channel of one id, and none without an endpoint, which is what decides
             # the caller ID (B1): the call fails before anything is dialled.
             self._answer_originate(channel, action, "failed", match["device"])
@@ -215,6 +220,9 @@ class Exchange:
         self._tell("Hangup", channel, _cause(channel.cause))
 
     async def _dial(self, channel: Channel, owner: Owner, ring_limit: float) -> str:
+        if channel.trunk.endswith(DEAD_END):
+            channel.cause = 34
+            return "failed"
         await self._pass(owners.UNTIL_RINGING)
         if owner.reaction == "is_busy":
             channel.cause = 17

@@ -17,7 +17,7 @@ from services.common.http.endpoint import Answer, Call, Endpoint
 from services.common.http.inputs import MAX_UPLOAD_BYTES
 from services.common.http.paging import read_cursor, write_cursor
 from services.common.http.problems import FieldError, Problem, invalid, not_found
-from services.outbound.pbx import Pbx
+from services.outbound.pbx import EveryNode
 from services.outbound.scripts import filing
 from services.outbound.scripts.audible import Audible
 from services.outbound.scripts.documents import (
@@ -44,7 +44,7 @@ class ScriptsApi:
     """Endpoints under `/call-scripts`."""
 
     def __init__(
-        self, database: Database, clock: Clock, keys: Keys, scripts: Scripts, pbx: Pbx, audible: Audible
+        self, database: Database, clock: Clock, keys: Keys, scripts: Scripts, pbx: EveryNode, audible: Audible
     ) -> None:
         self._database = database
         self._clock = clock

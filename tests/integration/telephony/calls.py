@@ -52,14 +52,14 @@ class PlacedCall:
     def outcome(self) -> AttemptOutcome:
         """What the product makes of the events."""
         facts = CallFacts()
-        cause = -1
+        cause, status = -1, None
         for event in self.events:
             read = read_event(event["Event"], event)
             if isinstance(read, Ended):
-                cause = read.cause
+                cause, status = read.cause, read.status
             elif read is not None:
                 facts = facts.after(read)
-        return outcome_of(facts, cause)
+        return outcome_of(facts, cause, status)
 
     def user_events(self, kind: str) -> list[Message]:
         """The dialplan's events of this kind."""

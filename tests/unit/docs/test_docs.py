@@ -135,7 +135,7 @@ def shown(value: Any) -> str:
         value = value.get_secret_value()
     if value is None:
         return "none"
-    if value == "":
+    if value in ("", ()):
         return "empty"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -31,6 +31,7 @@ from services.common.ids import new_id
 from services.common.models import OutboxEntry
 from services.common.settings import Settings, load_settings
 from services.outbound.calls import EVENT_NAMES, CallEvent, Ended
+from services.outbound.dialer import Claimed
 from services.outbound.engine import Engine
 from services.outbound.models import Attempt
 from services.outbound.pbx import Connected, Pbx
@@ -285,11 +286,18 @@ class Rig(Told):
         self._pbx_class: type[Pbx] = Pbx
         self.engine = self._build()
 
+    def nodes(self) -> dict[str, int]:
+        """Return the ports of the Asterisk nodes, by name."""
+        return {"main": self.tap.port}
+
     def _build(self) -> Engine:
-        link = AmiLink(
-            Address("127.0.0.1", self.tap.port), "movecar", "secret", wanted=EVENT_NAMES, timing=_QUICK
-        )
-        return Engine(self.settings, self.clock, self.keys, self.database, self._pbx_class(link))
+        nodes = {
+            name: self._pbx_class(
+                AmiLink(Address("127.0.0.1", port), "movecar", "secret", wanted=EVENT_NAMES, timing=_QUICK)
+            )
+            for name, port in self.nodes().items()
+        }
+        return Engine(self.settings, self.clock, self.keys, self.database, nodes)
 
     async def start(self, pbx_class: type[Pbx] = Pbx) -> Engine:
         """Start a new engine, as a new process would."""
@@ -305,11 +313,18 @@ class Rig(Told):
             await asyncio.wait([task])
         return task.exception()
 
+    async def claim(self, limit: int) -> list[Claimed]:
+        """Claim due attempts as the dialer does, also while its engine is not started."""
+        self.engine.switchboard.open("main")
+        claimed, _ = await self.engine.dialer.claim(limit)
+        return claimed
+
     async def crash(self) -> None:
         """End the engine as a killed process ends: nothing more is written, nothing more is sent."""
         await self._cancel()
         await self.engine.dialer.close()
-        await self.engine.follower.close()
+        for follower in self.engine.followers.values():
+            await follower.close()
 
     @contextlib.asynccontextmanager
     async def sibling(self, instance: str) -> AsyncIterator["Rig"]:
@@ -317,7 +332,7 @@ class Rig(Told):
         settings = self.settings.model_copy(update={"instance": instance})
         database = Database(settings.database)
         database.on_commit(self._on_commit)  # what it tells is heard here as well
-        rig = Rig(settings, database, self.tap, self.witness, self.clock)
+        rig = type(self)(settings, database, self.tap, self.witness, self.clock)
         try:
             yield rig
         finally:

@@ -10,6 +10,7 @@ from services.common.ids import new_id
 from services.outbound import calls
 from services.outbound.attempts import TRANSITIONS, UP, IllegalTransition, Trigger, next_state, origins
 from services.outbound.calls import CAUSE_OUTCOMES, LeftResult
+from services.outbound.lines import Route
 from services.outbound.records import TRY_AGAIN_AFTER, AttemptRecord, Change
 
 T0 = datetime(2026, 4, 1, 8, tzinfo=UTC)
@@ -27,7 +28,7 @@ def attempt(**fields: Any) -> AttemptRecord:
         queued_at=T0,
         due_at=T0,
     )
-    record.claim("1", "trunk", 1, T0)
+    record.claim("1", Route("main", "trunk"), 1, T0)
     for name, value in fields.items():
         setattr(record, name, value)
     return record
@@ -104,7 +105,7 @@ COURSES: list[tuple[list[Change], AttemptState, AttemptOutcome | None]] = [
     ([change(Trigger.ENDED, code=17), change(Trigger.ORIGINATE_FAILED, code=0)], "ended", "busy"),
     # there was no channel at all
     ([change(Trigger.ORIGINATE_FAILED, code=8)], "ended", "congestion"),
-    ([change(Trigger.ORIGINATE_FAILED, code=0)], "ended", "failed"),
+    ([change(Trigger.ORIGINATE_FAILED, code=0)], "ended", "congestion"),
     # an originate cannot fail once it was answered: then nothing is known
     ([*ANSWER, change(Trigger.ORIGINATE_FAILED, code=0)], "ended", "unknown"),
     # Asterisk would not do it
@@ -192,7 +193,7 @@ def test_a_repeated_not_sent_cannot_take_back_a_later_claim() -> None:
     not_sent = change(Trigger.NOT_SENT, claim=record.version)
     record.advance(not_sent)
     record.version += 1
-    record.claim("1", "trunk", 1, T0 + timedelta(seconds=5))
+    record.claim("1", Route("main", "trunk"), 1, T0 + timedelta(seconds=5))
     with pytest.raises(IllegalTransition):
         record.advance(not_sent)
     assert record.state == "dialing"

@@ -167,7 +167,7 @@ def test_an_answered_call_is_never_taken_for_one_that_may_be_redialled_as_unansw
 
 @pytest.mark.parametrize(
     ("reason", "outcome"),
-    [(0, "failed"), (3, "no_answer"), (5, "busy"), (8, "congestion"), (1, "unknown"), (99, "unknown")],
+    [(0, "congestion"), (3, "no_answer"), (5, "busy"), (8, "congestion"), (1, "unknown"), (99, "unknown")],
 )
 def test_failed_originate_without_a_channels_end(reason: int, outcome: AttemptOutcome) -> None:
     assert outcome_of_failure(reason) == outcome

@@ -55,14 +55,14 @@ async def test_calls_are_placed_in_the_order_they_fell_due(tmp_path: Path) -> No
 async def test_two_dialers_never_claim_the_same_attempt(rig: Rig) -> None:
     for _ in range(20):
         await rig.request(NUMBER + "0")
-    taken = await asyncio.gather(*(rig.engine.dialer.claim(3) for _ in range(8)))
-    ids = [call.record.id for calls, _ in taken for call in calls]
+    taken = await asyncio.gather(*(rig.claim(3) for _ in range(8)))
+    ids = [call.record.id for calls in taken for call in calls]
     assert len(ids) == len(set(ids)) == 20
 
 
 async def test_the_claim_is_committed_and_told_before_anything_is_placed(rig: Rig) -> None:
     contact = await rig.request(NUMBER + "0")
-    ((call,), _) = await rig.engine.dialer.claim(10)
+    (call,) = await rig.claim(10)
     (attempt,) = await rig.attempts(contact)
     assert (attempt.state, attempt.claimed_by, attempt.version) == ("dialing", rig.settings.instance, 2)
     (told,) = await rig.events(AttemptChanged)

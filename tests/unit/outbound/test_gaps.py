@@ -11,8 +11,8 @@ from sqlalchemy import update
 from services.common.clock import SystemClock
 from services.outbound.calls import Ended, KeyPressed
 from services.outbound.models import Attempt
-from services.outbound.recovery import CALL_SECONDS, FOREIGN_MARGIN_SECONDS, MARGIN_SECONDS
 from services.outbound.sandbox import SandboxPbx
+from services.outbound.sweep import CALL_SECONDS, FOREIGN_MARGIN_SECONDS, MARGIN_SECONDS
 from tests.unit.outbound.rig import NUMBER, Rig, Tap
 
 
@@ -112,7 +112,7 @@ async def test_calls_of_a_pbx_that_lost_power_are_unknown_and_not_placed_again(r
 
 async def overdue(rig: Rig, seconds: float) -> None:
     rig.clock.shift += timedelta(seconds=seconds)
-    await rig.engine.recovery.check_overdue()
+    await rig.engine.sweep.check_overdue()
     await rig.engine.journal.settle()
 
 
@@ -169,7 +169,7 @@ async def test_a_call_of_an_instance_that_died_is_found_out_by_another_one(rig: 
 async def test_events_of_calls_that_are_not_ours_are_passed_over(rig: Rig) -> None:
     await rig.start()
     contact = await rig.request(NUMBER + "0")
-    rig.engine.follower.take([Ended("f" * 32, 17), KeyPressed("f" * 32, "2")])
+    rig.engine.followers["main"].take([Ended("f" * 32, 17), KeyPressed("f" * 32, "2")])
     assert await rig.conclusion(contact) == "agreed"
 
 
@@ -184,10 +184,10 @@ async def test_a_fault_of_ours_while_following_makes_the_caller_ask_what_it_miss
         raise ValueError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine.follower, "take", broken)
+        patch.setattr(engine.followers["main"], "take", broken)
         await rig.witness.saw(Ended)
-        assert isinstance(await rig.fault("follower"), ValueError)
-    restarted = asyncio.create_task(engine.follower.run())
+        assert isinstance(await rig.fault("follower.main"), ValueError)
+    restarted = asyncio.create_task(engine.followers["main"].run())
     assert await rig.conclusion(contact) == "agreed"
     restarted.cancel()
     await asyncio.gather(restarted, return_exceptions=True)

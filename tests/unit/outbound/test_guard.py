@@ -101,7 +101,7 @@ async def test_a_contact_withdrawn_meanwhile_is_not_withheld_as_well(guarded: Gu
             await asyncio.sleep(random.random() * 0.02)
             await rig.withdraw(contact)
 
-        await asyncio.gather(rig.engine.dialer.claim(20), *map(withdraw, contacts))
+        await asyncio.gather(rig.claim(20), *map(withdraw, contacts))
         for contact in contacts:
             (attempt,) = await rig.attempts(contact)
             assert attempt.state == "ended"
@@ -122,9 +122,9 @@ async def test_two_dialers_at_once_never_pass_a_limit_together(guarded: Guarded,
         await rig.handle(*asked)
         while True:
             taken = await asyncio.gather(
-                *(one.engine.dialer.claim(random.randint(1, 4)) for one in (rig, other, rig, other))
+                *(one.claim(random.randint(1, 4)) for one in (rig, other, rig, other))
             )
-            if not any(claimed for claimed, _ in taken) and not await queued(rig):
+            if not any(taken) and not await queued(rig):
                 break
         by_contact = {event.contact_id: event for event in asked}
         async with rig.database.reading() as session:

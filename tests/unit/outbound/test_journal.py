@@ -18,7 +18,7 @@ from services.common.ids import new_id
 from services.outbound.attempts import Trigger
 from services.outbound.journal import Journal
 from services.outbound.ledger import Ledger, Written
-from services.outbound.lines import Lines
+from services.outbound.lines import Line, Lines, Route
 from services.outbound.records import Change
 from tests.unit.outbound.rig import DEADLINE, NUMBER, Rig
 
@@ -59,7 +59,7 @@ async def claimed(rig: Rig, count: int, *numbers: str) -> list[tuple[str, str]]:
     """Contacts with a claimed attempt each: contact id, attempt id. Nobody is rung."""
     contacts = [rig.requested(numbers or (NUMBER + "0",)) for _ in range(count)]
     await rig.handle(*contacts)
-    taken, _ = await rig.engine.dialer.claim(count)
+    taken = await rig.claim(count)
     return [(call.record.contact_id, call.record.id) for call in taken]
 
 
@@ -105,7 +105,7 @@ async def test_the_whole_line_stands_a_database_that_goes_away_at_any_commit(rig
 
 async def test_a_commit_that_succeeded_although_we_heard_otherwise_is_not_done_twice(rig: Rig) -> None:
     ((contact, attempt),) = await claimed(rig, 1, NUMBER + "6")
-    rig.engine.lines.take([attempt])
+    rig.engine.lines.take(attempt, Line(Route("main", "trunk")))
     ended = changes(rig, attempt, Trigger.ENDED, code=17)
     for _ in range(2):
         rig.engine.journal.put(ended)
