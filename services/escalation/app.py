@@ -40,7 +40,7 @@ def build(kernel: Kernel) -> Service:
     witnesses = Witnesses()
     stream = LiveStream("feed", tail, kernel.tokens)
     api = EscalationApi(database, escalations, tail, stream, kernel.tokens, witnesses)
-    faults = Faults(kernel, feed, witnesses)
+    faults = Faults(kernel, feed, witnesses, line)
     tasks = {
         "feed": tail.run,
         "sessions": sessions.refresh,
@@ -48,8 +48,8 @@ def build(kernel: Kernel) -> Service:
         "chain-auditor": auditor.run,
         "desk-calls": calls.run,
     }
-    if line is not None:
-        tasks["desk-line"] = line.run
+    # The line tells of faults too, so it is kept up whatever else is down.
+    lines = {} if line is None else {"desk-line": line.run}
     pusher: Pusher | None = None
     if settings.desk_push_url:
         desk = DeskHttp(settings.desk_push_url, settings.desk_push_secret.get_secret_value(), clock)
@@ -73,7 +73,7 @@ def build(kernel: Kernel) -> Service:
         routes=faults.routes,
         handlers=Handlers(escalations, calls, sessions, faults.people).table,
         tasks={**tasks, **faults.tasks},
-        independent_tasks=faults.independent_tasks,
+        independent_tasks={**faults.independent_tasks, **lines},
         checks={"chain": auditor.check},
         start=start,
         drain=tail.close,

@@ -14,6 +14,12 @@ def escalation_words(reason: str, plate: str | None) -> tuple[str, ...]:
     return (*words, *_plate_words(plate), "desk-confirm")
 
 
+def notice_words(*, recovered: bool, drill: bool) -> tuple[str, ...]:
+    """Return the prompts that say that the service has failed, or works again (C4)."""
+    words = ["desk-head", *(["desk-drill"] if drill else []), "desk-recovery" if recovered else "desk-fault"]
+    return (*words, "desk-confirm")
+
+
 def _plate_words(plate: str | None) -> tuple[str, ...]:
     try:
         tokens = speak(plate or "").split("-")

@@ -6,10 +6,12 @@ from datetime import timedelta
 from aiohttp import web
 
 from services.common.service import Kernel
+from services.escalation.desk_calls.line import DeskLine
 from services.escalation.faults.api import FaultApi
 from services.escalation.faults.channels.choice import choose
 from services.escalation.faults.channels.contract import Channel
 from services.escalation.faults.channels.feed import FeedChannel
+from services.escalation.faults.channels.phone import PhoneChannel
 from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
@@ -23,13 +25,15 @@ from services.escalation.witnesses import Witnesses
 class Faults:
     """The part of the escalation service that works when nothing else does."""
 
-    def __init__(self, kernel: Kernel, feed: Feed, witnesses: Witnesses) -> None:
+    def __init__(self, kernel: Kernel, feed: Feed, witnesses: Witnesses, line: DeskLine | None) -> None:
         settings, clock = kernel.settings, kernel.clock
         self._journal = Journal(settings.data_dir / "faults" / "journal.sqlite3", clock)
         channels: list[Channel] = [
             *choose(settings, clock),
             FeedChannel(kernel.database, feed, witnesses),
         ]
+        if line is not None:
+            channels.append(PhoneChannel(line, clock, settings.desk_phone))
         names: dict[Audience, list[str]] = {"desk": [], "supervisor": [], "drill": []}
         for channel in channels:
             names[channel.audience].append(channel.name)

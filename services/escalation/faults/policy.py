@@ -18,10 +18,21 @@ LEASE = timedelta(seconds=40)
 """How long a try may take; after it the notice is tried again, because a duplicate beats silence."""
 ORDER_HOLD = timedelta(minutes=5)
 """How long a recovery waits for its fault's notice on the same channel: order must not cost the deadline."""
+PHONE = "phone"
+"""Name of the channel that rings at the desk."""
 UNKEPT = frozenset({"pending", "late"})
 
-Reason = Literal["settled", "void", "superseded", "forgotten", "peer_delivers", "fault_first", "not_due"]
-FINAL: frozenset[Reason] = frozenset({"void", "superseded", "forgotten"})
+Reason = Literal[
+    "settled",
+    "void",
+    "superseded",
+    "forgotten",
+    "told_in_time",
+    "peer_delivers",
+    "fault_first",
+    "not_due",
+]
+FINAL: frozenset[Reason] = frozenset({"void", "superseded", "forgotten", "told_in_time"})
 """Reasons after which a delivery is never tried again."""
 
 Stage = Callable[[Book, Duty, Delivery, datetime], Reason | None]
@@ -57,6 +68,12 @@ def peer_delivers(book: Book, duty: Duty, _: Delivery, now: datetime) -> Reason 
     return "peer_delivers" if book.held(duty, now) else None
 
 
+def told_in_time(_: Book, duty: Duty, delivery: Delivery, now: datetime) -> Reason | None:
+    """Suppress: the telephone does not go on ringing once the time is up and the desk knows."""
+    done = delivery.channel == PHONE and duty.state not in UNKEPT and now >= duty.due_at
+    return "told_in_time" if done else None
+
+
 def fault_first(book: Book, duty: Duty, delivery: Delivery, now: datetime) -> Reason | None:
     """Suppress: a recovery follows the notice of its fault on each channel."""
     if duty.kind != "recovery" or now - duty.since >= ORDER_HOLD:
@@ -70,7 +87,16 @@ def not_due(_: Book, __: Duty, delivery: Delivery, now: datetime) -> Reason | No
     return "not_due" if now < delivery.next_try_at <= now + LEASE else None
 
 
-STAGES: tuple[Stage, ...] = (settled, void, superseded, forgotten, peer_delivers, fault_first, not_due)
+STAGES: tuple[Stage, ...] = (
+    settled,
+    void,
+    superseded,
+    forgotten,
+    told_in_time,
+    peer_delivers,
+    fault_first,
+    not_due,
+)
 
 
 def verdict(book: Book, duty: Duty, delivery: Delivery, now: datetime) -> Reason | None:
