@@ -95,6 +95,7 @@ class FaultApi:
                 self.last_drill,
                 {200: FaultAnswer},
                 roles=READ | {"auditor"},
+                problems=(404,),
                 independent=True,
             ),
             Endpoint(
