@@ -29,6 +29,7 @@ contact = {uri}?P-Asserted-Identity=%22{caller_id}%22%20%3Csip:{caller_id}%40{do
 [{name}](caller)
 aors = {name}
 from_user = {caller_id}
+set_var = CHANNEL(hangup_handler_push)=movecar-gone,s,1
 set_var = CONNECTEDLINE(priv-num,i)={caller_id}
 set_var = CONNECTEDLINE(priv-num-pres,i)=allowed
 set_var = CONNECTEDLINE(priv-name,i)={caller_id}

@@ -375,13 +375,18 @@ LEFT_OUTCOMES: Final[Mapping[str, AttemptOutcome]] = MappingProxyType(
 )
 
 _LEFT: Final = re.compile(r"([a-z_]{1,20});([0-9]{0,12});([0-9]{0,12})(?:;([0-9]{1,12}))?")
+_LEFT_UNANSWERED: Final = re.compile(r"cause-([0-9]{1,3});0?;([0-9]{1,12})")
 
 
 def read_left(value: str) -> LeftResult:
     """Read `<result>;<answered epoch>;<ended epoch>`, of a bridged call also `;<connected epoch>`.
 
-    Raises HostileEvent when it is anything else.
+    Of a call that was not answered it is `cause-<hang-up cause>;0;<ended epoch>`. Raises HostileEvent when it
+    is anything else.
     """
+    unanswered = _LEFT_UNANSWERED.fullmatch(value)
+    if unanswered is not None:
+        return LeftResult(outcome_of(CallFacts(), int(unanswered[1])), None, _moment(unanswered[2]))
     match = _LEFT.fullmatch(value)
     if match is None or match[1] not in LEFT_OUTCOMES or (match[1] == BRIDGED) is (match[4] is None):
         raise HostileEvent("Val")

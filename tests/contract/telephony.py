@@ -181,11 +181,27 @@ async def an_answered_calls_result_is_left_for_a_client_that_was_away(line: Line
     assert before <= left.answered_at <= left.ended_at
 
 
-async def an_unanswered_call_leaves_nothing(line: Line) -> None:
-    call = line.call("6")
+async def an_unanswered_calls_end_is_left_too(line: Line) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    for digit, outcome in (("6", "busy"), ("7", "no_answer"), ("8", "declined")):
+        call = line.call(digit)
+        await line.pbx.originate(call)
+        await line.ended(call.attempt_id)
+        left = await line.pbx.left_result(call.attempt_id)
+        assert left is not None
+        assert (left.outcome, left.answered_at) == (outcome, None)
+        assert left.ended_at is not None
+        assert before <= left.ended_at
+
+
+async def an_owner_who_hangs_up_at_once_leaves_that(line: Line) -> None:
+    call = line.call("9")
     await line.pbx.originate(call)
     await line.ended(call.attempt_id)
-    assert await line.pbx.left_result(call.attempt_id) is None
+    left = await line.pbx.left_result(call.attempt_id)
+    assert left is not None
+    assert left.outcome == "hung_up"
+    assert left.answered_at is not None
 
 
 async def a_ringing_call_can_be_hung_up_and_only_once(line: Line) -> None:
@@ -287,7 +303,8 @@ CHECKS: tuple[Callable[[Line], Awaitable[None]], ...] = (
     an_agreeing_owner_is_heard_step_by_step,
     a_live_call_is_listed_until_it_ends,
     an_answered_calls_result_is_left_for_a_client_that_was_away,
-    an_unanswered_call_leaves_nothing,
+    an_unanswered_calls_end_is_left_too,
+    an_owner_who_hangs_up_at_once_leaves_that,
     a_ringing_call_can_be_hung_up_and_only_once,
     a_second_call_with_the_same_attempt_id_rings_nobody,
     it_says_which_caller_ids_it_would_force,

@@ -210,9 +210,9 @@ class Exchange:
                 raise  # stopped; a hang-up only ends the conversation
         del self.channels[channel.unique_id]
         self._keep(_record(channel, self._clock.now()))
-        if channel.answered is not None and not channel.desk:
+        if not channel.desk:
             self._leave(channel, ended=True)
-            if self._recorder is not None:
+            if channel.answered is not None and self._recorder is not None:
                 length = self._clock.now() - channel.answered
                 self._recorder.write(channel.attempt_id, length.total_seconds())
         if not channel.dialled.done():
@@ -301,7 +301,10 @@ class Exchange:
         end = int(self._clock.now().timestamp()) if ended else ""
         self.results.pop(channel.attempt_id, None)
         connected = f";{channel.connected_at}" if channel.connected_at is not None else ""
-        self.results[channel.attempt_id] = f"{channel.result};{channel.answered_at};{end}{connected}"
+        note = f"{channel.result};{channel.answered_at};{end}{connected}"
+        self.results[channel.attempt_id] = (
+            note if channel.answered is not None else f"cause-{channel.cause};0;{end}"
+        )
         if len(self.results) > MAX_RESULTS:
             del self.results[next(iter(self.results))]
 

@@ -182,6 +182,9 @@ T1, T2 = datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 1, 0, 0, 30, tzinfo
         (f"agreed;{T1.timestamp():.0f};{T2.timestamp():.0f}", LeftResult("agreed", T1, T2)),
         (f"disputed;{T1.timestamp():.0f};", LeftResult("disputed", T1, None)),  # the goodbye still plays
         (f"hung_up;{T1.timestamp():.0f};0", LeftResult("hung_up", T1, None)),
+        (f"cause-17;0;{T2.timestamp():.0f}", LeftResult("busy", None, T2)),
+        (f"cause-3;0;{T2.timestamp():.0f}", LeftResult("congestion", None, T2)),
+        (f"cause-16;0;{T2.timestamp():.0f}", LeftResult("unknown", None, T2)),  # it may have rung
         (
             f"bridged;{T1.timestamp():.0f};;{T2.timestamp():.0f}",
             LeftResult("wanted_operator", T1, None, bridged_at=T2),
@@ -201,6 +204,9 @@ def test_left_result_is_read(value: str, left: LeftResult) -> None:
         "bridged;1;2",
         "bridged;1;2;",
         "busy;1;2",
+        "cause-17;1;2",  # answered after all?
+        "cause-;0;2",
+        "cause-17;0;",
         "agreed;-1;2",
         "agreed;1;2\n",
         "agreed;999999999999;1",

@@ -97,10 +97,10 @@ async def test_a_crash_in_the_middle_of_a_call_loses_neither_the_call_nor_its_an
         ("5", "disputed"),
         # and that this one hung up; rung again as the rules say, and once more in vain
         ("9", "exhausted"),
-        # nobody answered, so nothing was written down: a person decides, nobody is rung again
-        ("6", "unknown"),
-        ("7", "unknown"),
-        ("8", "unknown"),
+        # nobody answered, which is written down as well: the rules go on where they were
+        ("6", "exhausted"),
+        ("7", "exhausted"),
+        ("8", "exhausted"),
     ],
 )
 async def test_a_call_that_ended_while_the_process_was_down_is_found_out(

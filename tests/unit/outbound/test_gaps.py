@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from services.common.clock import SystemClock
+from services.outbound.attempts import UP
 from services.outbound.calls import Ended, KeyPressed
 from services.outbound.models import Attempt
 from services.outbound.sandbox import SandboxPbx
@@ -77,15 +78,17 @@ async def test_an_answer_given_while_the_line_was_down_concludes_before_the_call
     assert await rig.conclusion(contact) == "agreed"
 
 
-async def test_an_unanswered_call_that_ended_while_the_line_was_down_is_left_to_a_person(rig: Rig) -> None:
+async def test_an_unanswered_call_that_ended_while_the_line_was_down_is_found_out(rig: Rig) -> None:
     await rig.start()
     contact = await rig.request(NUMBER + "8", NUMBER + "0")
     await rig.tap.until_heard("ChannelStateDesc: Ringing")
     await rig.tap.cut()
     await rig.witness.saw(Ended)
     await rig.tap.restore()
-    assert await rig.conclusion(contact) == "unknown"
-    assert rig.tap.dialled == [NUMBER + "8"]
+    assert await rig.conclusion(contact) == "agreed"
+    assert rig.tap.dialled == [NUMBER + "8", NUMBER + "0"]
+    declined, _ = await rig.attempts(contact)
+    assert (declined.outcome, declined.answered_at) == ("declined", None)
 
 
 async def test_what_is_requested_while_the_line_is_down_is_dialled_when_it_is_back(rig: Rig) -> None:
@@ -119,12 +122,13 @@ async def overdue(rig: Rig, seconds: float) -> None:
 async def test_a_call_whose_end_was_never_heard_is_found_out_when_its_time_is_over(rig: Rig) -> None:
     await rig.start()
     rig.tap.lose("Event: Hangup")
-    contact = await rig.request(NUMBER + "6")
+    contact = await rig.request(NUMBER + "8")
     await rig.witness.saw(Ended)
     await overdue(rig, rig.settings.ring_time)
-    assert (await rig.attempts(contact))[0].state == "dialing"
+    assert (await rig.attempts(contact))[0].state in UP
     await overdue(rig, MARGIN_SECONDS + 1)
-    assert await rig.conclusion(contact) == "unknown"
+    assert await rig.conclusion(contact) == "exhausted"
+    assert (await rig.attempts(contact))[0].outcome == "declined"
     assert len(rig.engine.lines) == 0
 
 
