@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from services.common.http.endpoint import API, Boundary, Endpoint
 from services.common.http.openapi import make_openapi, render_docs
 from services.common.http.server import HttpServer, make_application
 from services.common.settings import Settings
+from services.common.switches import SandboxLogin
 from services.common.tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -47,6 +49,8 @@ class Kernel:
     bus: Bus
     relay: Relay
     tokens: Tokens
+    sandbox: SandboxLogin
+    """Of the sandbox PBX, where there is one: both who calls owners and who calls the desk log in to it."""
     checks: dict[str, Check] = field(default_factory=dict)
     """The readiness checks of the services in this process, once it is wired."""
 
@@ -59,7 +63,23 @@ class Kernel:
         bus: Bus = (
             RedisBus(settings.redis_url, settings.instance) if settings.redis_url else LocalBus(database)
         )
-        return cls(settings, clock, keys, database, bus, Relay(database, bus, clock), Tokens(keys, clock))
+        return cls(
+            settings,
+            clock,
+            keys,
+            database,
+            bus,
+            Relay(database, bus, clock),
+            Tokens(keys, clock),
+            _sandbox_login(settings),
+        )
+
+
+def _sandbox_login(settings: Settings) -> SandboxLogin:
+    if settings.ami_user and settings.has_ami_secret:  # so that any AMI client can be tried on it
+        secret = settings.ami_secret.get_secret_value()
+        return SandboxLogin(settings.ami_host, settings.ami_port, settings.ami_user, secret)
+    return SandboxLogin("127.0.0.1", 0, "movecar", secrets.token_hex(16))
 
 
 @dataclass

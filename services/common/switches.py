@@ -1,5 +1,6 @@
 """The Asterisk nodes and the trunks of an installation, as settings name them."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -35,3 +36,13 @@ class Trunk(BaseModel):
     max_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
     priority: Annotated[int, Field(ge=0, le=99)] = 0
     weight: Annotated[int, Field(ge=1, le=100)] = 1
+
+
+@dataclass
+class SandboxLogin:
+    """How the services of a process reach the sandbox PBX in it; `port` is 0 until it listens."""
+
+    host: str
+    port: int
+    user: str
+    secret: str

@@ -6,6 +6,7 @@ from services.common.ami import Address, AmiLink
 from services.common.http.ended_sessions import EndedSessions
 from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
+from services.common.switches import AsteriskNode
 from services.common.tail import Tail
 from services.escalation.api import EscalationApi
 from services.escalation.chain.api import ChainApi
@@ -82,13 +83,19 @@ def build(kernel: Kernel) -> Service:
 
 
 def _desk_line(kernel: Kernel) -> DeskLine | None:
-    """The desk's line; None where no PBX was named."""
-    settings = kernel.settings
-    if not (settings.pbx_nodes or (settings.ami_port and settings.ami_user and settings.has_ami_secret)):
-        return None
-    node = settings.asterisk_nodes[0]
+    """The desk's line over every Asterisk there is; None where no PBX was named."""
+    settings, login = kernel.settings, kernel.sandbox
+    if settings.pbx == "asterisk":
+        links = [_link(node) for node in settings.asterisk_nodes]
+    else:
+        # In a process of its own this service finds the sandbox only where `ami_*` says.
+        links = [
+            AmiLink(lambda: Address(login.host, login.port), login.user, login.secret, wanted=EVENT_NAMES)
+        ]
+    return DeskLine(links, kernel.clock, settings.desk_caller_id)
+
+
+def _link(node: AsteriskNode) -> AmiLink:
     tls = ssl.create_default_context() if node.tls else None
-    link = AmiLink(
-        Address(node.host, node.port, tls), node.user, node.secret.get_secret_value(), wanted=EVENT_NAMES
-    )
-    return DeskLine(link, kernel.clock, settings.desk_caller_id)
+    secret = node.secret.get_secret_value()
+    return AmiLink(Address(node.host, node.port, tls), node.user, secret, wanted=EVENT_NAMES)

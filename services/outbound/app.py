@@ -1,6 +1,5 @@
 """The composition root: the caller wired to Asterisk, or to a PBX that rings no one."""
 
-import secrets
 import ssl
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from services.common.events import SessionEnded
 from services.common.http.ended_sessions import EndedSessions
 from services.common.service import Kernel, Service
 from services.common.settings import MAIN_NODE
-from services.common.switches import AsteriskNode
+from services.common.switches import AsteriskNode, SandboxLogin
 from services.common.vault import Vault
 from services.outbound.calls import EVENT_NAMES
 from services.outbound.engine import Engine
@@ -28,7 +27,6 @@ from services.outbound.trunk_api import TrunkApi
 log = structlog.get_logger(__name__)
 
 NAME = "outbound"
-_LOOPBACK = "127.0.0.1"
 
 
 def build(kernel: Kernel) -> Service:
@@ -36,7 +34,7 @@ def build(kernel: Kernel) -> Service:
     settings = kernel.settings
     sandbox = _sandbox(kernel) if settings.pbx == "sandbox" else None
     nodes = (
-        {MAIN_NODE: Pbx(_SandboxLink(sandbox))}
+        {MAIN_NODE: Pbx(_sandbox_link(kernel.sandbox))}
         if sandbox
         else {node.name: Pbx(_asterisk_link(node)) for node in settings.asterisk_nodes}
     )
@@ -57,12 +55,13 @@ def build(kernel: Kernel) -> Service:
     async def start() -> None:
         await sessions.start()
         if sandbox is not None:
-            await sandbox.pbx.start()
+            await sandbox.start()
+            kernel.sandbox.port = sandbox.port
 
     async def close() -> None:
         await engine.close()
         if sandbox is not None:
-            await sandbox.pbx.stop()
+            await sandbox.stop()
 
     return Service(
         name=NAME,
@@ -90,46 +89,23 @@ def _recordings(kernel: Kernel, spool: Path) -> RecordingCollector:
     )
 
 
-class _Sandbox:
-    """The sandbox PBX and how to log in to it."""
-
-    def __init__(self, kernel: Kernel, host: str, port: int, user: str, secret: str) -> None:
-        self.host = host
-        self.user = user
-        self.secret = secret
-        self.pbx = SandboxPbx(
-            user,
-            secret,
-            kernel.clock,
-            host=host,
-            port=port,
-            speed=kernel.settings.sandbox_speed,
-            call_records=next(iter(kernel.settings.call_record_files.values())),
-            spool=kernel.settings.spool,
-            desk_number=kernel.settings.desk_phone.replace("-", ""),
-        )
+def _sandbox(kernel: Kernel) -> SandboxPbx:
+    login, settings = kernel.sandbox, kernel.settings
+    return SandboxPbx(
+        login.user,
+        login.secret,
+        kernel.clock,
+        host=login.host,
+        port=login.port,
+        speed=settings.sandbox_speed,
+        call_records=next(iter(settings.call_record_files.values())),
+        spool=settings.spool,
+        desk_number=settings.desk_phone.replace("-", ""),
+    )
 
 
-def _sandbox(kernel: Kernel) -> _Sandbox:
-    settings = kernel.settings
-    secret = settings.ami_secret.get_secret_value()
-    if settings.ami_user and secret:  # so that any AMI client can be tried on it
-        return _Sandbox(kernel, settings.ami_host, settings.ami_port, settings.ami_user, secret)
-    return _Sandbox(kernel, _LOOPBACK, 0, "movecar", secrets.token_hex(16))
-
-
-class _SandboxLink(AmiLink):
-    """A link to the sandbox of this process, whose port is known only once it listens."""
-
-    def __init__(self, sandbox: _Sandbox) -> None:
-        super().__init__(
-            Address(sandbox.host, sandbox.pbx.port), sandbox.user, sandbox.secret, wanted=EVENT_NAMES
-        )
-        self._sandbox = sandbox
-
-    async def run(self) -> None:
-        self._address = Address(self._sandbox.host, self._sandbox.pbx.port)
-        await super().run()
+def _sandbox_link(login: SandboxLogin) -> AmiLink:
+    return AmiLink(lambda: Address(login.host, login.port), login.user, login.secret, wanted=EVENT_NAMES)
 
 
 def _asterisk_link(node: AsteriskNode) -> AmiLink:

@@ -146,6 +146,30 @@ async def test_no_log_line_holds_a_plate_or_a_number(running: Program, operator:
     assert "13912345678" not in log
 
 
+async def test_a_dispute_that_nobody_takes_is_acknowledged_on_the_desks_line(tmp_path: Path) -> None:
+    """The desk's number ends in 1: in the sandbox it answers and presses 1 (C3)."""
+    impatient = {
+        "MOVECAR_DESK_PHONE": "0519-81997321",
+        "MOVECAR_ACK_REMIND": "1",
+        "MOVECAR_ACK_CALL": "2",
+    }
+    async with (
+        program(tmp_path, **impatient) as child,
+        Client(child.address) as client,
+        Client(child.address) as desk,
+    ):
+        await child.ready()
+        await client.log_in("op1")
+        await desk.log_in("desk1")
+        case = await open_until(client, "苏D10005", "handed_over", seconds=60)
+        _, chain = await desk.get(f"/escalations/{case['escalation']['id']}/chain")
+        assert [step["step"] for step in chain["steps"]] == ["remind", "call"]
+        assert [(call["outcome"], call["key"]) for call in chain["calls"]] == [("acknowledged", "1")]
+        _, history = await client.get(f"/cases/{case['id']}/history")
+        happened = [item["trigger"] for item in history["items"]]
+        assert happened[-3:] == ["desk_reminded", "desk_called", "acknowledged"]
+
+
 async def test_killed_in_the_middle_of_calls_it_loses_no_case_and_rings_nobody_twice(tmp_path: Path) -> None:
     """The sandbox dies with the process, so what it was calling is unknown and left to a person (B5)."""
     async with program(tmp_path, MOVECAR_SANDBOX_SPEED="3") as child, Client(child.address) as client:

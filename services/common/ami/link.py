@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +57,7 @@ class AmiLink:
 
     def __init__(
         self,
-        address: Address,
+        address: Address | Callable[[], Address],
         user: str,
         secret: str,
         *,
@@ -64,7 +65,8 @@ class AmiLink:
         timing: Timing = Timing(),
         max_backlog: int = MAX_BACKLOG,
     ) -> None:
-        self._address = address
+        self._find = address if callable(address) else lambda: address
+        """Asked before each connection: a PBX of this process knows its port only once it listens."""
         self._user = user
         self._secret = secret
         self._wanted = wanted
@@ -78,7 +80,8 @@ class AmiLink:
         """Why the link is down; empty while it is up."""
 
     def __repr__(self) -> str:
-        return f"<AmiLink {self._address.host}:{self._address.port} {self.reason or 'up'}>"
+        address = self._find()
+        return f"<AmiLink {address.host}:{address.port} {self.reason or 'up'}>"
 
     @property
     def connected(self) -> bool:
@@ -130,7 +133,7 @@ class AmiLink:
             await asyncio.sleep(delay)
 
     async def _connection(self) -> None:
-        session = Session(self._address, self._wanted, self._take, self._timing.connect)
+        session = Session(self._find(), self._wanted, self._take, self._timing.connect)
         try:
             self.reason = await self._login(session)
             if not self.reason:

@@ -5,6 +5,7 @@ It needs no database, so that it also works when that is what has failed (C4).
 
 import asyncio
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -45,16 +46,20 @@ class DeskAnswer:
 
 @dataclass(slots=True)
 class _Following:
+    link: AmiLink
     answer: DeskAnswer = field(default_factory=DeskAnswer)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     failed_at: float | None = None
 
 
 class DeskLine:
-    """Calls the desk. `run()` keeps the link to Asterisk up; `call()` may be used by several at once."""
+    """Calls the desk. `run()` keeps the links to every Asterisk up; `call()` may be used by several at once.
 
-    def __init__(self, link: AmiLink, clock: Clock, caller_id: str) -> None:
-        self._link = link
+    The first of them that is up places the call; the desk's number is the same on each.
+    """
+
+    def __init__(self, links: Sequence[AmiLink], clock: Clock, caller_id: str) -> None:
+        self._links = links
         self._clock = clock
         self._caller_id = caller_id
         self._followed: dict[str, _Following] = {}
@@ -62,13 +67,14 @@ class DeskLine:
     @property
     def connected(self) -> bool:
         """Whether a call could be placed now."""
-        return self._link.connected
+        return any(link.connected for link in self._links)
 
     async def run(self) -> None:
-        """Keep the link up and follow what happens on it, until cancelled."""
+        """Keep the links up and follow what happens on them, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._link.run())
-            tasks.create_task(self._follow())
+            for link in self._links:
+                tasks.create_task(link.run())
+                tasks.create_task(self._follow(link))
 
     async def call(self, call_id: str, say: tuple[str, ...], joins: str = "") -> DeskAnswer:
         """Ring the desk, say the prompts `say`, and return what came of it.
@@ -79,7 +85,10 @@ class DeskLine:
         when no phone was rung; after anything else the answer tells, `unknown` at the worst: who calls
         decides whether to call again, because a second notice beats silence (C4).
         """
-        following = self._followed[call_id] = _Following()
+        link = next((link for link in self._links if link.connected), None)
+        if link is None:
+            raise NotSent("not_connected")
+        following = self._followed[call_id] = _Following(link)
         try:
             action = actions.originate_desk(
                 call_id=call_id,
@@ -89,7 +98,7 @@ class DeskLine:
                 joins=joins,
             )
             try:
-                await self._link.send(action, _ANSWER_SECONDS)
+                await link.send(action, _ANSWER_SECONDS)
             except (NotSent, Refused):
                 raise
             except AmiError as error:  # it may be ringing: its events tell
@@ -103,16 +112,17 @@ class DeskLine:
         finally:
             del self._followed[call_id]
 
-    async def _follow(self) -> None:
+    async def _follow(self, link: AmiLink) -> None:
         while True:
-            notice = await self._link.take(_HANGUP_SECONDS)
+            notice = await link.take(_HANGUP_SECONDS)
             match notice:
                 case LinkUp():
                     log.info("desk_line_up")
                 case LinkDown(reason=reason):
                     log.warning("desk_line_down", reason=reason)
                     for following in self._followed.values():
-                        following.over.set()
+                        if following.link is link:
+                            following.over.set()
                 case tuple():
                     for event in notice:
                         self._take(event)

@@ -50,7 +50,7 @@ async def line_to(switch: Asterisk) -> AsyncIterator[DeskLine]:
     settings = switch.settings
     address = Address(settings.ami_host, settings.ami_port)
     link = AmiLink(address, settings.ami_user, settings.ami_secret, wanted=EVENT_NAMES)
-    line = DeskLine(link, SystemClock(), "114")
+    line = DeskLine([link], SystemClock(), "114")
     running = asyncio.create_task(line.run())
     try:
         async with asyncio.timeout(DEADLINE):

@@ -98,7 +98,7 @@ async def desk_line(number: str, speed: float = 500) -> AsyncIterator[tuple[Desk
     """A line to the sandbox's desk, whose number's last digit says what it does."""
     async with SandboxPbx("movecar", "secret", SystemClock(), speed=speed, desk_number=number) as pbx:
         link = AmiLink(Address("127.0.0.1", pbx.port), "movecar", "secret", wanted=EVENT_NAMES)
-        line = DeskLine(link, SystemClock(), "114")
+        line = DeskLine([link], SystemClock(), "114")
         running = asyncio.create_task(line.run())
         try:
             async with asyncio.timeout(DEADLINE):
