@@ -112,9 +112,10 @@ async def test_a_reload_shows_what_waits_what_is_in_hand_and_what_is_over(desk: 
     await desk.reload()
     await expect(desk).to_have_title("(2) 未签收 · 114 挪车")
     waiting = desk.get_by_role("region", name="未签收").get_by_role("article")
-    # Newest first.
-    await expect(waiting.nth(0)).to_contain_text("苏D76544")
-    await expect(waiting.nth(1)).to_contain_text("苏D76543")
+    # The more urgent first, though the other is newer.
+    await expect(waiting.nth(0)).to_contain_text("苏D76543")
+    await expect(waiting.nth(0)).to_contain_text("紧急")
+    await expect(waiting.nth(1)).to_contain_text("苏D76544")
     await expect(desk.get_by_role("region", name="处置中")).to_contain_text("张警官")
 
 

@@ -44,7 +44,15 @@ async def poison(page: Page) -> None:
     # The streams would bring the true text back.
     for path in ("events", "feed/stream*"):
         await page.route(f"**/api/v1/{path}", end)
-    for path in ("cases?*", "cases", "cases/*/history", "escalations?*", "escalations/*/ack"):
+    for path in (
+        "cases?*",
+        "cases",
+        "cases/*/history",
+        "feed/snapshot",
+        "escalations?*",
+        "escalations/*/ack",
+        "escalations/*/chain",
+    ):
         await page.route(f"**/api/v1/{path}", answer)
 
 
@@ -78,6 +86,8 @@ async def test_hostile_text_is_shown_as_text_everywhere_at_the_desk(desk: Page, 
     await desk.reload()
     escalation = desk.get_by_role("article")
     await expect(escalation).to_contain_text('<img src=x onerror="window.hit=1">')
+    await escalation.get_by_text("催办经过").click()
+    await expect(escalation.locator(".chain")).to_contain_text("尚未催办")
     await escalation.get_by_role("button", name="登记处置结果").click()
     await expect(desk.get_by_role("dialog")).to_contain_text("<img src=x")
     await desk.keyboard.press("Escape")

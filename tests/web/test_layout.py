@@ -10,7 +10,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "一个很长的地名" * 14 + "W" * 60
 WIDTHS = (
     (1366, 768),  # the seats' screens
-    (360, 740),  # a phone
+    (390, 844),  # a phone
 )
 
 
@@ -55,7 +55,16 @@ async def test_the_log_in_page_fits_too(operator: Page) -> None:
 
 async def test_the_entry_form_is_walked_through_in_the_order_of_the_call(operator: Page) -> None:
     order = []
-    for _ in range(7):
+    for _ in range(8):
         order.append(await operator.evaluate("document.activeElement.name || document.activeElement.type"))
         await operator.keyboard.press("Tab")
-    assert order == ["plate", "location", "requester_phone", "plate_color", "situation", "note", "submit"]
+    assert order == [
+        "plate",
+        "location",
+        "requester_phone",
+        "plate_color",
+        "situation",
+        "note",
+        "mode",
+        "submit",
+    ]

@@ -302,11 +302,6 @@ async def test_who_only_reads_sees_cases_without_buttons_and_what_the_role_may_s
         await expect(page.get_by_text("登记来电")).to_have_count(0)
 
 
-async def test_an_administrator_is_told_that_there_is_nothing_yet(open_page: OpenPage) -> None:
-    page = await open_page("adm1")
-    await expect(page.get_by_text("本版本还没有管理员使用的页面")).to_be_visible()
-
-
 async def test_without_cases_the_page_says_so(operator: Page) -> None:
     await expect(operator.get_by_text("目前没有未结案件。")).to_be_visible()
 

@@ -7,8 +7,14 @@ from playwright.async_api import Page
 
 from services.common.events import AttemptOutcome, AttemptState, CallMode, ContactOutcome, EscalationReason
 from services.common.http.auth import ROLES
+from services.escalation.chain.policy import Priority, Step
+from services.escalation.desk_calls.line import Outcome as DeskCallOutcome
 from services.escalation.documents import DISPOSITIONS
+from services.escalation.faults.documents import NoticeStatus
+from services.escalation.faults.parts import PARTS
+from services.escalation.faults.records import Audience, DutyKind, FaultState, Source
 from services.escalation.machine import STATUSES as ESCALATION_STATUSES
+from services.movecar.cases.desk_details import AT_THE_DESK
 from services.movecar.cases.machine import (
     OPEN,
     STATUSES,
@@ -18,7 +24,12 @@ from services.movecar.cases.machine import (
     Trigger,
 )
 from services.movecar.plates import Color
+from services.movecar.plates.grammar import Kind
+from services.outbound.evidence.reconcile import Kind as Mismatch
+from services.outbound.guard.alarms import KINDS as ALARMS
 from services.outbound.guard.verdict import Reason
+from services.outbound.scripts.machine import Standing
+from services.outbound.scripts.machine import Trigger as ScriptTrigger
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -30,6 +41,12 @@ NOTES = {
     "desk_answered_late",
     "machine_calls_declined",
     "machine_calls_allowed",
+    "desk_reminded",
+    "desk_called",
+    "supervisor_alerted",
+    "desk_not_disposed",
+    "hand_over_asked",
+    "hand_over_ended",
 }
 
 LISTS: dict[str, set[str]] = {
@@ -44,6 +61,16 @@ LISTS: dict[str, set[str]] = {
     "ESCALATION_STATUSES": set(ESCALATION_STATUSES),
     "DISPOSITIONS": set(DISPOSITIONS),
     "TRIGGERS": set(get_args(Trigger)) | NOTES,
+    "PRIORITIES": set(get_args(Priority)),
+    "CHAIN_STEPS": set(get_args(Step)),
+    "DESK_CALL_OUTCOMES": set(get_args(DeskCallOutcome)),
+    "PLATE_KINDS": {str(kind) for kind in Kind},
+    "FAULT_STATUSES": set(get_args(FaultState)),
+    "FAULT_SOURCES": set(get_args(Source)),
+    "AUDIENCES": set(get_args(Audience)),
+    "NOTICE_KINDS": set(get_args(DutyKind)),
+    "NOTICE_STATUSES": set(get_args(NoticeStatus)),
+    "SCRIPT_STATUSES": set(get_args(Standing)),
     "COLORS": {str(color) for color in Color},
     "ROLES": set(ROLES),
 }
@@ -71,11 +98,15 @@ async def test_every_code_of_the_server_has_its_words(operator: Page) -> None:
         assert set(words[name]) == codes, name
     assert set(words["REASONS"]) >= set(get_args(ContactOutcome))
     assert words["DISPOSITIONS"] == dict(DISPOSITIONS)
+    assert words["COMPONENTS"] == {name: part.title for name, part in PARTS.items()}
+    assert set(words["INCIDENT_KINDS"]) >= {str(kind) for kind in Mismatch} | set(ALARMS)
+    assert set(words["SCRIPT_ACTIONS"]) >= {str(trigger) for trigger in ScriptTrigger}
 
 
 async def test_buttons_are_offered_exactly_where_the_state_machine_allows_them(operator: Page) -> None:
     actions = (await load(operator, "actions.js"))["ACTIONS"]
-    assert set(actions) == set(ACTIONS) | {"no-machine-calls"}
+    assert set(actions) == set(ACTIONS) | {"no-machine-calls", "hand-over"}
+    assert set(actions["hand-over"]["statuses"]) == AT_THE_DESK
     # Moves no case; offered wherever an owner may be known and the case is not over.
     assert set(actions["no-machine-calls"]["statuses"]) == OPEN - {"looking_up"}
     for name, triggers in ACTIONS.items():

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from services.common.http.endpoint import Body
 from services.common.http.paging import Cursor, Limit
@@ -107,6 +107,8 @@ class ReconciliationAnswer(BaseModel):
     attempts: dialled in it and over; pending: not over yet, or just now. placed: calls to owners by the
     switch's records; with_attempt, with_case, answered, recorded: how many of them.
     """
+
+    model_config = ConfigDict(serialize_by_alias=True)
 
     from_: Moment = Field(serialization_alias="from")
     to: Moment

@@ -15,6 +15,7 @@ export const ACTIONS = {
   "correct-plate": { label: "更正车牌", statuses: ["attention"], act: correctPlate },
   "still-blocked": { label: "仍被堵", statuses: ["notified"], act: direct },
   escalate: { label: "转110", statuses: ["looking_up", "calling", "notified", "attention"], act: escalate },
+  "hand-over": { label: "请110加入通话", statuses: ["escalated", "handed_over"], when: talking, act: direct },
   "no-machine-calls": {
     label: "勿自动呼叫",
     statuses: ["calling", "notified", "attention", "escalated", "handed_over"],
@@ -41,8 +42,8 @@ const FIRST_CHOICE = {
 export function actionsFor(item) {
   const { status, attention_reason: reason } = item;
   return Object.keys(ACTIONS).filter((name) => {
-    const { statuses, reasons } = ACTIONS[name];
-    return statuses.includes(status) && (!reasons || reasons.includes(reason));
+    const { statuses, reasons, when = () => true } = ACTIONS[name];
+    return statuses.includes(status) && (!reasons || reasons.includes(reason)) && when(item);
   });
 }
 
@@ -51,6 +52,11 @@ export function firstChoice(item) {
   if (item.status === "notified") return "confirm-moved";
   const talked = item.attempts.at(-1)?.bridged_at;
   return talked ? undefined : FIRST_CHOICE[item.attention_reason];
+}
+
+// Whether the owner is connected to the operator now.
+function talking(item) {
+  return item.attempts.some((attempt) => attempt.bridged_at && !attempt.ended_at);
 }
 
 async function direct(name, item) {

@@ -43,8 +43,9 @@ export async function get(path, query = {}) {
   return send("GET", search ? `${path}?${search}` : path);
 }
 
-export async function send(method, path, { body, key, quiet = false } = {}) {
+export async function send(method, path, { body, key, range, quiet = false } = {}) {
   const headers = {};
+  if (range) headers.Range = range;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (method !== "GET" && csrf) headers["X-Movecar-CSRF"] = csrf;
   if (key) headers["Idempotency-Key"] = key;
@@ -84,6 +85,17 @@ export function submit(path, body) {
   );
   pending.set(digest, entry);
   return entry.answer;
+}
+
+// Why a file that is no document could not be had, in the server's words.
+export async function reasonFor(path) {
+  try {
+    await send("GET", path, { range: "bytes=0-0" });
+    return "浏览器无法播放此文件";
+  } catch (problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    return problem.text;
+  }
 }
 
 // Every page of a list.

@@ -1,14 +1,21 @@
 // The operator's page: the entry form beside the open cases. Supervisors and auditors see it without the form
-// and without buttons.
+// and without buttons, and have pages of their own beside it.
 
 import { ACTIONS } from "./actions.js";
 import { CaseCard } from "./card.js";
+import { checkingPage } from "./checking.js";
 import { arrange, h, setText } from "./dom.js";
 import { entryForm } from "./entry.js";
+import { FaultNews } from "./faultnews.js";
+import { faultsPage } from "./faults.js";
 import { openFile } from "./file.js";
+import { incidentsPage } from "./incidents.js";
 import { LiveCases, OPEN } from "./live.js";
 import { Order } from "./order.js";
+import { recordingsPage } from "./recordings.js";
+import { scriptsPage } from "./scripts.js";
 import { searchPage } from "./search.js";
+import { wishesPage } from "./wishes.js";
 
 const GROUPS = [
   { name: "attention", title: "需要您处理", statuses: ["attention"] },
@@ -17,6 +24,16 @@ const GROUPS = [
   { name: "over", title: "刚刚结束", statuses: ["closed", "cancelled"] },
 ];
 const RECENTLY_OVER = 5;
+const FAULTS_EVERY_MS = 15_000;
+// What who supervises or audits sees beside the cases.
+const FURTHER = [
+  { name: "recordings", label: "录音", make: recordingsPage, roles: ["supervisor", "auditor"] },
+  { name: "incidents", label: "异常", make: incidentsPage, roles: ["supervisor", "auditor"] },
+  { name: "faults", label: "故障", make: faultsPage, roles: ["supervisor"] },
+  { name: "wishes", label: "勿呼名单", make: wishesPage, roles: ["supervisor", "auditor"] },
+  { name: "checking", label: "话单核对", make: checkingPage, roles: ["supervisor", "auditor"] },
+  { name: "scripts", label: "话术", make: scriptsPage, roles: ["supervisor", "auditor"] },
+];
 
 export function casesPage({ user, config, frame }) {
   const mayAct = user.role === "operator";
@@ -43,7 +60,7 @@ export function casesPage({ user, config, frame }) {
   const order = new Order(live, arrangeCards);
 
   const open = (item) => {
-    file = openFile(item, { closed: () => (file = null) });
+    file = openFile(item, { user, closed: () => (file = null) });
   };
 
   function change(item) {
@@ -118,7 +135,9 @@ export function casesPage({ user, config, frame }) {
   const tabs = frame.setTabs(element, [
     { name: "live", label: "未结案件", element: board, focus: () => entry?.focus() },
     { name: "search", label: "查询", element: search.element, focus: search.focus },
+    ...FURTHER.filter(({ roles }) => roles.includes(user.role)).map(({ name, label, make }) => ({ name, label, ...make({ user }) })),
   ]);
+  const faults = user.role === "supervisor" ? watchFaults(frame.news) : null;
 
   const ticking = setInterval(() => {
     for (const card of cards.values()) card.tick();
@@ -134,9 +153,24 @@ export function casesPage({ user, config, frame }) {
     element,
     close: () => {
       cases.close();
+      faults?.close();
       clearInterval(ticking);
       order.close();
       document.removeEventListener("keydown", onKey);
+    },
+  };
+}
+
+// A supervisor is told of every fault, also of those that turn nobody away yet.
+function watchFaults(place) {
+  const faults = new FaultNews(place, { wanted: () => true });
+  faults.load();
+  const reading = setInterval(() => faults.load(), FAULTS_EVERY_MS);
+  const ticking = setInterval(() => faults.tick(), 1000);
+  return {
+    close: () => {
+      clearInterval(reading);
+      clearInterval(ticking);
     },
   };
 }

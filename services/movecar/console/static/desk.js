@@ -1,19 +1,26 @@
 // The 110 desk's page: what waits on top and loud, what is being dealt with below, what is over beside it.
 
 import { Alarm } from "./alarm.js";
-import { Problem, get, getAll } from "./api.js";
+import { Problem, get } from "./api.js";
 import { arrange, h, setText } from "./dom.js";
 import { EscalationCard } from "./escalation.js";
+import { FaultNews } from "./faultnews.js";
+import { faultsPage } from "./faults.js";
 import { Order } from "./order.js";
 import { follow } from "./stream.js";
 
 const SILENCE_MS = 25_000; // the server pings every 10 s
 const RECENTLY_OVER = 20;
-// Steps may be heard of twice and out of order (list and stream): an escalation only ever goes forward.
+const MOST_RECALLED = 20;
+const RECALLED_MS = 20_000;
+const RANKS = { emergency: 0, high: 1, normal: 2 };
+// An escalation may be heard of twice and out of order (answers, lists and the stream). It only goes forward, but
+// for one way back: what was taken over and not dealt with in time is raised again.
 const STEPS = { raised: 0, acknowledged: 1, disposed: 2, withdrawn: 2 };
 
-export function deskPage({ frame }) {
+export function deskPage({ user, frame }) {
   const cards = new Map();
+  const faults = new FaultNews(frame.news, { changed: () => faultList.element.isConnected && faultList.refresh() });
   const alarm = new Alarm();
   frame.extra.append(alarm.button);
 
@@ -37,32 +44,42 @@ export function deskPage({ frame }) {
 
   const spoken = h("p", { class: "unseen", role: "alert" });
   const open = h("div", { class: "desk-open" }, spoken, trouble, raised.element, taken.element);
-  const element = h("main", { id: "main", class: "desk" }, open, over.element);
+  const board = h("div", { class: "desk" }, open, over.element);
+  const element = h("main", { id: "main" });
   const order = new Order(open, arrangeCards);
   order.now();
 
-  function take(item) {
+  // `told.back`: this is news of its being raised again, or the present state. `told.reminder`: what was just done.
+  function take(item, { back = false, reminder = null } = {}) {
     const card = cards.get(item.id);
-    if (card && STEPS[item.status] < STEPS[card.item.status]) return;
-    if (card) card.update(item);
-    else cards.set(item.id, new EscalationCard(item, { acted: take }));
-    if (!card && item.status === "raised") {
-      alarm.ring();
-    }
+    const before = card?.item.status;
+    const backwards = card && STEPS[item.status] < STEPS[before];
+    if (backwards && !(back && before === "acknowledged")) return;
+    if (card) card.update(item, reminder);
+    else cards.set(item.id, new EscalationCard(item, { acted: (answer) => take(answer), reminder }));
+    if (item.status === "raised" && before !== "raised") alarm.ring();
     order.request();
+  }
+
+  // Emergencies first, then what was already promised once, then the newest.
+  function rank(card) {
+    return 2 * (RANKS[card.item.priority] ?? RANKS.normal) + (card.again ? 0 : 1);
   }
 
   function arrangeCards() {
     const newest = [...cards.values()].sort((a, b) => Date.parse(b.item.raised_at) - Date.parse(a.item.raised_at));
     const of = (...statuses) => newest.filter((card) => statuses.includes(card.item.status));
-    const waiting = of("raised");
+    const urgent = (a, b) => rank(a) - rank(b);
+    const waiting = of("raised").sort(urgent);
     fill(raised, waiting, "目前没有待签收的事件。");
-    fill(taken, of("acknowledged"), "没有处置中的事件。");
+    fill(taken, of("acknowledged").sort(urgent), "没有处置中的事件。");
     const ended = of("disposed", "withdrawn");
     for (const card of ended.splice(RECENTLY_OVER)) cards.delete(card.item.id);
     fill(over, ended, "还没有结束的事件。");
-    setText(spoken, waiting.length ? `有 ${waiting.length} 件待签收` : "");
-    frame.setTitle(waiting.length ? `(${waiting.length}) 未签收` : "110接警台");
+    const emergencies = waiting.filter((card) => card.item.priority === "emergency").length;
+    const urgently = emergencies ? `，其中特急 ${emergencies} 件` : "";
+    setText(spoken, waiting.length ? `有 ${waiting.length} 件待签收${urgently}` : "");
+    frame.setTitle(waiting.length ? `(${waiting.length}) ${emergencies ? "特急 " : ""}未签收` : "110接警台");
     alarm.waiting = waiting.length > 0;
   }
 
@@ -74,15 +91,48 @@ export function deskPage({ frame }) {
     element.classList.toggle("has-some", members.length > 0);
   }
 
-  async function load() {
+  // Everything that is open, and the number of the feed to go on from.
+  async function begin() {
+    const { data } = await get("/feed/snapshot");
+    for (const item of [...data.escalations].reverse()) take(item, { back: true });
+    const waits = new Set(data.escalations.map((item) => item.id));
+    const gone = [...cards.values()].filter((card) => STEPS[card.item.status] < STEPS.disposed && !waits.has(card.item.id));
+    for (const { item } of gone) await reread(item.id);
+    return data.seq;
+  }
+
+  // What was open here and is not any more.
+  async function reread(id) {
     try {
-      const [waiting, inHand, disposed, withdrawn] = await Promise.all([
-        getAll("/escalations", { status: "raised" }),
-        getAll("/escalations", { status: "acknowledged" }),
-        get("/escalations", { status: "disposed", limit: RECENTLY_OVER }),
-        get("/escalations", { status: "withdrawn", limit: RECENTLY_OVER }),
-      ]);
-      for (const item of [...disposed.data.items, ...withdrawn.data.items, ...inHand, ...waiting]) take(item);
+      take((await get(`/escalations/${id}`)).data);
+    } catch (problem) {
+      if (!(problem instanceof Problem) || problem.status !== 404) throw problem;
+      cards.delete(id);
+      order.request();
+    }
+  }
+
+  // What was done before this page began, for the most urgent of those that have waited for a while.
+  async function recall() {
+    const waiting = [...cards.values()].filter((card) => card.item.status === "raised" && !card.reminder && card.waited > RECALLED_MS);
+    for (const card of waiting.sort((a, b) => rank(a) - rank(b)).slice(0, MOST_RECALLED)) {
+      try {
+        const { steps } = (await get(`/escalations/${card.item.id}/chain`)).data;
+        const last = steps.at(-1);
+        if (last && !card.reminder) card.update(card.item, { step: last.step, at: last.taken_at });
+      } catch (problem) {
+        if (!(problem instanceof Problem)) throw problem;
+        return; // the next reminder tells it
+      }
+    }
+  }
+
+  async function loadOver() {
+    try {
+      const lists = await Promise.all(
+        ["disposed", "withdrawn"].map((status) => get("/escalations", { status, limit: RECENTLY_OVER })),
+      );
+      for (const item of lists.flatMap(({ data }) => data.items)) take(item);
       setText(trouble, "");
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
@@ -90,21 +140,33 @@ export function deskPage({ frame }) {
     }
   }
 
+  function hear({ type, occurred_at: at, data }) {
+    if (!data) return; // a damaged item; what it told is in the next snapshot
+    if (type.startsWith("fault.")) faults.hear(type, data);
+    if (!type.startsWith("escalation.")) return;
+    const { step } = data.reminder ?? {};
+    take({ ...data, id: data.escalation_id }, { back: step === "raise_again", reminder: step ? { step, at } : null });
+  }
+
   const stop = follow({
-    // Everything up to the newest raised item is in the lists that are read next; the stream has the rest.
-    start: async () => {
-      const { data } = await get("/escalations", { limit: 1 });
-      return `/feed/stream?after=${data.items[0]?.seq ?? 0}`;
+    start: async () => `/feed/stream?after=${await begin()}`,
+    onItem: hear,
+    onOpen: () => {
+      loadOver();
+      recall();
+      faults.load();
     },
-    onItem: ({ type, data }) => {
-      if (type.startsWith("escalation.")) take({ ...data, id: data.escalation_id });
-    },
-    onOpen: load,
     onState: frame.setConnection,
     silence: SILENCE_MS,
   });
+  const faultList = faultsPage({ user });
+  frame.setTabs(element, [
+    { name: "live", label: "事件", element: board, focus: () => {} },
+    { name: "faults", label: "故障", element: faultList.element, focus: faultList.focus },
+  ]);
   const ticking = setInterval(() => {
     for (const card of cards.values()) card.tick();
+    faults.tick();
   }, 1000);
 
   return {

@@ -27,5 +27,5 @@ export function ask({ title, about, fields, button, send, missing, refused }) {
   );
   document.body.append(dialog);
   dialog.showModal();
-  fields[0].focus();
+  (fields[0] ?? form.button).focus();
 }

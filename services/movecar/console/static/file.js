@@ -1,8 +1,11 @@
 // The file of a case: all that is known of it, every call, and everything that happened to it.
 
 import { Problem, get } from "./api.js";
+import { listening } from "./audio.js";
 import { callWords } from "./card.js";
-import { h, newId } from "./dom.js";
+import { Chain } from "./chain.js";
+import { factList, openDrawer } from "./drawer.js";
+import { h } from "./dom.js";
 import { plateBadge } from "./plate.js";
 import { full, when } from "./time.js";
 import {
@@ -18,35 +21,15 @@ import {
   say,
 } from "./words.js";
 
-// Open the drawer; `update(case)` of what is returned brings news of the case it shows.
-export function openFile(first, { closed }) {
-  const id = newId("file");
-  const body = h("div", { class: "file-body" });
-  const drawer = h(
-    "dialog",
-    {
-      class: "drawer",
-      "aria-labelledby": id,
-      close: () => {
-        drawer.remove();
-        closed();
-      },
-      // A click on the drawer itself, not on what it holds, fell on the backdrop.
-      click: (event) => event.target === drawer && drawer.close(),
-    },
-    h(
-      "div",
-      { class: "drawer-page" },
-      h(
-        "header",
-        {},
-        h("h2", { id }, `案件记录 ${first.number}`),
-        h("button", { type: "button", click: () => drawer.close() }, "关闭"),
-      ),
-      body,
-    ),
-  );
+const HEARERS = ["supervisor", "auditor"];
 
+// Open the drawer; `update(case)` of what is returned brings news of the case it shows. Who may, can listen to the
+// calls and see how the desk was urged.
+export function openFile(first, { user, closed }) {
+  const body = openDrawer({ title: `案件记录 ${first.number}`, closed });
+  const hears = HEARERS.includes(user.role);
+  const listenings = new Map();
+  let chain = null;
   let turn = 0;
 
   async function show(item) {
@@ -61,11 +44,19 @@ export function openFile(first, { closed }) {
       return;
     }
     // News may come faster than answers: only the latest is shown.
-    if (mine === turn) body.replaceChildren(...about(item), ...callsOf(item), ...historyOf(history));
+    if (mine !== turn) return;
+    if (hears && item.escalation && chain?.id !== item.escalation.id) chain = new Chain(item.escalation.id);
+    chain?.refresh();
+    body.replaceChildren(...about(item), ...callsOf(item, hears ? sound : null), ...historyOf(history, chain));
   }
 
-  document.body.append(drawer);
-  drawer.showModal();
+  // News comes while one listens: a player stays the same.
+  function sound({ recording_id: id }, title) {
+    if (!id) return "—";
+    if (!listenings.has(id)) listenings.set(id, listening(id, { title }));
+    return listenings.get(id);
+  }
+
   show(first);
   return {
     update: (item) => {
@@ -102,17 +93,15 @@ function about(item) {
   ];
   return [
     h("p", { class: "file-plate" }, plateBadge(item).element),
-    h(
-      "dl",
-      {},
-      ...facts.filter(([, text]) => text).map(([name, text]) => h("div", {}, h("dt", {}, name), h("dd", {}, text))),
-    ),
+    factList(facts),
   ];
 }
 
-function callsOf(item) {
+// `sound(attempt, title)` gives what plays a call, where one may.
+function callsOf(item, sound) {
   if (!item.attempts.length) return [];
-  const head = ["次", "结果", "拨出", "接听", "结束"].map((text) => h("th", { scope: "col" }, text));
+  const columns = ["次", "结果", "拨出", "接听", "结束", ...(sound ? ["录音"] : [])];
+  const head = columns.map((text) => h("th", { scope: "col" }, text));
   const rows = item.attempts.map((attempt, index) =>
     h(
       "tr",
@@ -122,6 +111,7 @@ function callsOf(item) {
       h("td", {}, when(attempt.dialed_at)),
       h("td", {}, when(attempt.answered_at)),
       h("td", {}, when(attempt.ended_at)),
+      sound ? h("td", {}, sound(attempt, `第${index + 1}次`)) : null,
     ),
   );
   return [
@@ -130,7 +120,7 @@ function callsOf(item) {
   ];
 }
 
-function historyOf(items) {
+function historyOf(items, chain) {
   const steps = items.map((step) =>
     h(
       "li",
@@ -149,5 +139,5 @@ function historyOf(items) {
       ),
     ),
   );
-  return [h("h3", {}, "经过"), h("ol", { class: "history" }, ...steps)];
+  return [h("h3", {}, "经过"), chain?.element ?? null, h("ol", { class: "history" }, ...steps)].filter(Boolean);
 }

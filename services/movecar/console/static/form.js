@@ -154,7 +154,7 @@ export class Form {
     const elsewhere = [];
     let first = null;
     for (const { field: name, message } of problem.errors) {
-      const field = this.fields.find((candidate) => candidate.name === name);
+      const field = this.fields.find((candidate) => name === candidate.name || name.startsWith(`${candidate.name}.`));
       if (field) {
         field.refuse(readable(message));
         first ??= field;
@@ -169,6 +169,11 @@ export class Form {
 
 export function input(attributes) {
   return h("input", { type: "text", spellcheck: "false", ...attributes });
+}
+
+// A date and a time of day, as clocks in Asia/Shanghai show it.
+export function moment() {
+  return h("input", { type: "datetime-local", max: "9999-12-31T23:59" });
 }
 
 export function select(options, first) {

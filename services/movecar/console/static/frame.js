@@ -16,6 +16,7 @@ export function makeFrame({ user, title, logOut }) {
   );
   const time = h("span", { class: "clock" });
   const extra = h("div", { class: "extra" });
+  const news = h("div", { class: "news" });
   const tell = () => setText(time, clock(now()));
   const ticking = setInterval(tell, 1000);
   tell();
@@ -35,11 +36,13 @@ export function makeFrame({ user, title, logOut }) {
       h("button", { type: "button", class: "quiet", click: logOut }, "退出"),
     ),
     lost,
+    news,
   );
 
   return {
     element,
     extra,
+    news,
     close: () => clearInterval(ticking),
     setTitle: (text) => {
       document.title = `${text} · 114 挪车`;

@@ -6,6 +6,7 @@ import { deskPage } from "./desk.js";
 import { h } from "./dom.js";
 import { makeFrame } from "./frame.js";
 import { loginPage } from "./login.js";
+import { scriptsPage } from "./scripts.js";
 import { logOut, restore } from "./session.js";
 import { now } from "./time.js";
 
@@ -70,16 +71,10 @@ function enter({ user, expires }) {
   show(h("a", { class: "skip", href: "#main" }, "跳到内容"), frame.element, page.element);
 }
 
-function adminPage() {
-  return {
-    element: h(
-      "main",
-      { id: "main", class: "note" },
-      h("h2", {}, "管理"),
-      h("p", {}, "本版本还没有管理员使用的页面。接口文档见 ", h("a", { href: "/docs" }, "/docs"), "。"),
-    ),
-    close: () => {},
-  };
+function adminPage({ user, frame }) {
+  const element = h("main", { id: "main" });
+  frame.setTabs(element, [{ name: "scripts", label: "话术", ...scriptsPage({ user }) }]);
+  return { element, close: () => {} };
 }
 
 async function begin() {

@@ -53,3 +53,8 @@ export function midnight(date, later = 0) {
   const moment = new Date(`${date}T00:00:00+08:00`).getTime() + later * 86_400_000;
   return `${day(moment)}T00:00:00+08:00`;
 }
+
+// What a datetime-local input says, in Asia/Shanghai, as the API wants it.
+export function shanghai(text) {
+  return text && `${text.length === 16 ? `${text}:00` : text}+08:00`;
+}

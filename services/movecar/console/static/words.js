@@ -93,6 +93,28 @@ export const ESCALATION_STATUSES = {
   withdrawn: "已撤回",
 };
 
+export const PRIORITIES = {
+  emergency: "特急",
+  high: "紧急",
+  normal: "一般",
+};
+
+export const CHAIN_STEPS = {
+  remind: "屏幕提醒",
+  call: "电话催办",
+  supervisor: "已报班长",
+  raise_again: "重新上报",
+};
+
+export const DESK_CALL_OUTCOMES = {
+  acknowledged: "已按键签收",
+  not_confirmed: "接听后未按键",
+  busy: "占线",
+  no_answer: "无人接听",
+  failed: "未能接通",
+  unknown: "结果不明",
+};
+
 export const DISPOSITIONS = {
   moved: "车辆已移走",
   towed: "车辆已拖离",
@@ -131,6 +153,12 @@ export const TRIGGERS = {
   withdrawn: "撤销",
   machine_calls_declined: "车主要求不用自动呼叫",
   machine_calls_allowed: "恢复自动呼叫",
+  desk_reminded: "110未签收，屏幕提醒",
+  desk_called: "110未签收，电话催办",
+  supervisor_alerted: "110未签收，已报班长",
+  desk_not_disposed: "110逾期未处置，重新上报",
+  hand_over_asked: "请110加入通话",
+  hand_over_ended: "转接110通话",
 };
 
 export const LOOKUP_RESULTS = {
@@ -146,7 +174,17 @@ export const CONTACT_OUTCOMES = {
   seat_unavailable: "坐席未接听",
 };
 
+export const HAND_OVER_OUTCOMES = {
+  acknowledged: "110已加入通话",
+  not_confirmed: "110接听后未加入",
+  busy: "占线",
+  no_answer: "无人接听",
+  failed: "未能接通",
+  unknown: "结果不明",
+};
+
 export const REASONS = {
+  ...HAND_OVER_OUTCOMES,
   ...CASE_OUTCOMES,
   ...ATTEMPT_OUTCOMES,
   ...WITHHELD_REASONS,
@@ -166,6 +204,160 @@ export const COLORS = {
   black: "黑牌",
 };
 
+export const PLATE_KINDS = {
+  ordinary: "普通号牌",
+  new_energy_small: "小型新能源",
+  new_energy_large: "大型新能源",
+  police: "警车",
+  training: "教练车",
+  trailer: "挂车",
+  hong_kong: "港车",
+  macao: "澳车",
+  embassy: "使馆车",
+  consulate: "领馆车",
+  emergency: "应急救援车",
+  military: "军车",
+  armed_police: "武警车",
+};
+
+export const COMPONENTS = {
+  movecar: "挪车受理服务",
+  outbound: "外呼服务",
+  escalation: "110通知服务",
+  database: "数据库",
+  redis: "消息总线",
+  pbx: "电话交换机",
+  trunk: "电话中继线路",
+  registry: "车辆登记信息查询",
+  disk: "磁盘（无法写入）",
+  disk_low: "磁盘空间",
+  clock: "系统时钟",
+  certificate: "安全证书",
+  operators: "坐席在线",
+  calls: "呼叫成功率",
+  recordings: "通话录音",
+  peer: "备机",
+};
+
+export const FAULT_STATUSES = {
+  open: "故障中",
+  recovered: "已恢复",
+};
+
+export const FAULT_SOURCES = {
+  probe: "自动检测",
+  person: "人工登记",
+  incident: "异常转入",
+  gap: "监测中断",
+};
+
+export const AUDIENCES = {
+  desk: "110接警台",
+  supervisor: "班长",
+  drill: "演练",
+};
+
+export const NOTICE_KINDS = {
+  fault: "故障通知",
+  recovery: "恢复通知",
+  overrun: "维护超时通知",
+  announcement: "维护公告",
+  alarm_10: "10分钟告警",
+  alarm_20: "20分钟告警",
+};
+
+export const NOTICE_STATUSES = {
+  pending: "待送达",
+  late: "逾期未送达",
+  delivered: "按时送达",
+  delivered_late: "逾期送达",
+  superseded: "已由其他方式送达",
+  void: "不再需要",
+};
+
+// How a person gives a notice.
+export const GIVEN_BY = {
+  phone: "电话",
+  radio: "对讲",
+  in_person: "当面",
+};
+
+export const CHANNELS = {
+  ...GIVEN_BY,
+  feed: "接警台页面",
+  push: "接警系统推送",
+  drill_push: "演练推送",
+  email: "邮件",
+  supervisor_email: "班长邮件",
+  drill_email: "演练邮件",
+  sms: "短信",
+  supervisor_sms: "班长短信",
+  drill_sms: "演练短信",
+  desk_call: "接警台电话",
+};
+
+export const RECORDING_FAULTS = {
+  empty: "没有声音",
+  no_wav: "不是录音文件",
+  format: "格式不符",
+  length: "长度与通话不符",
+};
+
+export const INCIDENT_KINDS = {
+  call_without_attempt: "交换机呼出，本系统无记录",
+  called_twice: "同一次拨号呼出两次",
+  called_undialled: "未拨号却有呼出",
+  attempt_without_case: "拨号没有对应案件",
+  attempt_without_call_record: "拨号没有交换机话单",
+  answered_without_recording: "接通却没有录音",
+  disposition_differs: "接通与否不一致",
+  duration_differs: "通话时长不一致",
+  unknown_call: "呼叫结果不明",
+  call_record_unreadable: "话单无法读取",
+  call_records_unavailable: "话单文件取不到",
+  call_records_lost: "话单丢失",
+  recording_missing: "录音缺失",
+  recording_damaged: "录音损坏",
+  recordings_stalled: "录音无法入库",
+  recording_foreign: "录音目录里有不明文件",
+  night_spike: "夜间呼叫异常增多",
+  call_spike: "呼叫异常增多",
+  toll_fraud: "疑似盗打",
+};
+
+export const INCIDENT_DETAILS = {
+  calls: "呼叫数",
+  most: "上限",
+  numbers: "号码数",
+  unallocated: "空号数",
+  usual: "平日",
+  operator: "坐席",
+  node: "交换机",
+  error: "错误",
+  reason: "原因",
+  fault: "问题",
+  size: "字节",
+  call_seconds: "通话秒数",
+  dialed_at: "拨出时间",
+};
+
+export const SCRIPT_STATUSES = {
+  draft: "待批准",
+  scheduled: "待生效",
+  in_force: "使用中",
+  superseded: "已停用",
+  rejected: "已驳回",
+  withdrawn: "已撤回",
+};
+
+export const SCRIPT_ACTIONS = {
+  filed: "随合同备案",
+  drafted: "起草",
+  approved: "批准",
+  rejected: "驳回",
+  withdrawn: "撤回",
+};
+
 export const ROLES = {
   operator: "坐席",
   supervisor: "班长",
@@ -179,6 +371,8 @@ export function say(words, code) {
   return words[code] ?? code ?? "";
 }
 
+const ACTORS = { system: "系统", contract: "合同", signatories: "合同双方", "desk-line": "电话按键" };
+
 export function actor(name) {
-  return name === "system" ? "系统" : name;
+  return ACTORS[name] ?? name;
 }
