@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
     """See the module's own words."""
     today = local(SystemClock().now())
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
-    parser.add_argument("--only", default="walk,outages,soak", help="parts to run")
+    parser.add_argument("--only", default=",".join(report.PARTS), help="parts to run")
     parser.add_argument("--played", default=",".join(PLAYED), help="outcomes to walk")
     parser.add_argument("--lanes", type=int, default=8, help="processes that die side by side")
     parser.add_argument(
@@ -103,10 +103,10 @@ def main(arguments: list[str]) -> int:
         except (PartFailedError, PartMissingError) as error:
             sys.stderr.write(f"\nthe reliability run failed: {error}\n")
             return 1
-    text = report.markdown(figures)
-    _say("\n" + text)
+    sections = report.sections(figures)
+    _say("\n" + "\n".join(sections.values()))
     if given.write:
-        report.write_into(DOCUMENT, text)
+        report.write_into(DOCUMENT, sections)
     if given.json is not None:
         given.json.write_text(report.as_json(figures), "utf-8")
     for broken in figures.broken:

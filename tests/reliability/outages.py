@@ -146,7 +146,7 @@ class OutageRow:
 
     name: str
     calls: int = 0
-    phases: Counter[str] = field(default_factory=Counter)
+    phases: dict[str, int] = field(default_factory=dict)
     verdict: Verdict = field(default_factory=Verdict)
     seconds: float = 0.0
 
@@ -219,8 +219,8 @@ async def _ask(lane: Lane, played: Sequence[AttemptOutcome]) -> None:
         await asyncio.sleep(_EVERY_SECONDS)
 
 
-async def _phases(lane: Lane) -> Counter[str]:
+async def _phases(lane: Lane) -> dict[str, int]:
     tried = await lane.attempts(lane.contacts)
     states = Counter(row.state for rows in tried.values() for row in rows)
     states["requested"] = sum(contact.id not in tried for contact in lane.contacts)
-    return +states
+    return dict(+states)

@@ -2,10 +2,9 @@
 
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tests.bench.report import Machine
 from tests.reliability.outages import OutageRow
@@ -13,8 +12,8 @@ from tests.reliability.soak import Soak
 from tests.reliability.verdict import Verdict
 from tests.reliability.walk import Row
 
-BEGIN = "<!-- figures: begin -->"
-END = "<!-- figures: end -->"
+PARTS = ("walk", "outages", "soak")
+"""Of the command; each has a place of its own in the document, so that one can be run anew alone."""
 
 
 @dataclass
@@ -40,31 +39,26 @@ class Figures:
         return broken + (self.soak.broken if self.soak else [])
 
 
-def markdown(figures: Figures) -> str:
-    """The report."""
+def sections(figures: Figures) -> dict[str, str]:
+    """The report, by part; only those that were run."""
+    found = {
+        "walk": _walk(figures) if figures.walk else [],
+        "outages": _outages(figures.outages) if figures.outages else [],
+        "soak": figures.soak.markdown() if figures.soak else [],
+    }
+    return {part: "\n".join([*lines, *_origin(figures, part)]) for part, lines in found.items() if lines}
+
+
+def _origin(figures: Figures, part: str) -> list[str]:
     machine = figures.machine
-    lines = [
-        f"`{figures.command}` on {figures.date}, seed {figures.seed}: {_verdict(figures)}",
-        "",
+    return [
+        f"`{figures.command}` on {figures.date}, seed {figures.seed}: {figures.took[part] / 60:.1f} min. "
         f"{machine.processor}, {machine.cores} cores, {machine.memory_gib} GiB, {machine.system}; "
         f"load before {machine.load_before:.1f}; "
-        + ", ".join(f"{name} {value}" for name, value in machine.versions.items()),
-        "",
-        "Took " + ", ".join(f"{name} {seconds / 60:.1f} min" for name, seconds in figures.took.items()) + ".",
+        + ", ".join(f"{name} {value}" for name, value in machine.versions.items())
+        + ".",
         "",
     ]
-    if figures.walk:
-        lines += _walk(figures)
-    if figures.outages:
-        lines += _outages(figures.outages)
-    if figures.soak:
-        lines += figures.soak.markdown()
-    return "\n".join(lines)
-
-
-def _verdict(figures: Figures) -> str:
-    broken = len(figures.broken)
-    return "**every promise kept**" if not broken else f"**{broken} promises broken**"
 
 
 def _walk(figures: Figures) -> list[str]:
@@ -124,16 +118,17 @@ def _counts(verdict: Verdict) -> str:
 def as_json(figures: Figures) -> str:
     """Everything, for programs."""
 
-    def plain(value: object) -> Any:
-        return sorted(value) if isinstance(value, set | frozenset) else str(value)
-
-    return json.dumps(asdict(figures) | {"broken": figures.broken}, indent=1, default=plain)
+    return json.dumps(asdict(figures) | {"broken": figures.broken}, indent=1)
 
 
-def write_into(document: Path, text: str) -> None:
-    """Put the report between the document's markers. Raises ValueError when it has none."""
-    before, begin, rest = document.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{document} has no markers for the figures")
-    document.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+def write_into(document: Path, texts: Mapping[str, str]) -> None:
+    """Put each part between its markers in the document. Raises ValueError when it has none."""
+    whole = document.read_text("utf-8")
+    for part, text in texts.items():
+        begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+        before, found, rest = whole.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found or not found_end:
+            raise ValueError(f"{document} has no markers for {part}")
+        whole = f"{before}{begin}\n\n{text}\n{end}{after}"
+    document.write_text(whole, "utf-8")

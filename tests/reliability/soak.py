@@ -6,7 +6,6 @@ import random
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,7 +81,7 @@ class Soak:
     seconds: float
     cases: int = 0
     refused: int = 0
-    ended: dict[str, Counter[str]] = field(default_factory=dict)
+    ended: dict[str, dict[str, int]] = field(default_factory=dict)
     """By what the owner played: how often each outcome was told."""
     not_as_played: list[str] = field(default_factory=list)
     invites: int = 0
@@ -107,7 +106,7 @@ class Soak:
 
     def markdown(self) -> list[str]:
         """The report."""
-        as_played = sum(counts[played] for played, counts in self.ended.items())
+        as_played = sum(counts.get(played, 0) for played, counts in self.ended.items())
         calls = sum(sum(counts.values()) for counts in self.ended.values())
         lines = [
             "### A steady load",
@@ -119,7 +118,7 @@ class Soak:
             "| the owner played | attempts | ended as played |",
             "|---|---|---|",
             *(
-                f"| {played} | {sum(counts.values())} | {counts[played]} |"
+                f"| {played} | {sum(counts.values())} | {counts.get(played, 0)} |"
                 for played, counts in sorted(self.ended.items())
             ),
             "",
@@ -173,7 +172,9 @@ async def soak(
         outcome = played[vehicle]
         calls = told.get(case_id, [])
         rung = wire.invites[number(outcome, vehicle)]
-        seen.ended.setdefault(outcome, Counter()).update(str(call["outcome"]) for call in calls)
+        ended = seen.ended.setdefault(outcome, {})
+        for call in calls:
+            ended[str(call["outcome"])] = ended.get(str(call["outcome"]), 0) + 1
         as_told = [(call["outcome"], call["concluded"]) for call in calls]
         if as_told != [(outcome, conclusion_of(outcome))] or rung != 1:
             seen.not_as_played.append(f"{outcome}: {as_told}, rung {rung} times")
