@@ -1,7 +1,6 @@
 """The installation that is measured: `make stack`'s own, with room for load and the bench's owners."""
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -9,18 +8,15 @@ from pathlib import Path
 
 from deploy.asterisk.prompts import prompt_directory
 from deploy.stack.account import myself
-from deploy.stack.asterisk import Asterisk
 from deploy.stack.child import Child
 from deploy.stack.service import ROOT, ServiceProcess
 from deploy.stack.stack import Stack, StackPlan
 from tests.bench.owners import BenchOwners
+from tests.bench.switch import HastySwitch
 
 SERVICES = ("movecar", "outbound", "escalation")
 PASSWORD = "only-for-the-bench"
-GOODBYE_SECONDS = 0.2
-"""The goodbye is cut short: a call is then almost only what the product and the switch do about it."""
 _MOST_CALLS = 450
-_RATE = 8000
 
 
 class Installation(Stack):
@@ -70,14 +66,15 @@ class Installation(Stack):
     def _make_servers(self) -> None:
         super()._make_servers()
         directory = self.plan.directory.absolute()
-        self._parts["asterisk"] = Asterisk(
+        self._parts["asterisk"] = HastySwitch(
             directory / "asterisk",
-            prompts=with_short_goodbyes(prompt_directory(), directory / "prompts"),
+            prompts=prompt_directory(),
             trunk_uri=self.trunk_uri,
             max_calls=_MOST_CALLS,
         )
 
     def _make_services(self, environment: Mapping[str, str]) -> None:
+        environment = {**environment, "MOVECAR_PROMPTS_DIR": str(prompt_directory())}
         super()._make_services(environment)
         if self._profiles is not None:
             for name in SERVICES:
@@ -104,11 +101,3 @@ class _Sampled(ServiceProcess):
             orphan_signal="TERM",
         )
         self._child.spawn()
-
-
-def with_short_goodbyes(prompts: Path, copy: Path) -> Path:
-    """A copy of the prompts in which the goodbye is over as soon as it has begun."""
-    shutil.copytree(prompts, copy, dirs_exist_ok=True)
-    for path in copy.glob("goodbye-*"):
-        path.write_bytes(path.read_bytes()[: round(GOODBYE_SECONDS * _RATE)])
-    return copy

@@ -12,7 +12,7 @@ from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import Redis
-from tests.bench.installation import with_short_goodbyes
+from tests.bench.switch import HastySwitch
 from tests.reliability.nursery import Nursery
 from tests.reliability.owners import make_owners
 
@@ -89,9 +89,9 @@ async def ground(directory: Path) -> AsyncIterator[Ground]:
     redis = Redis(directory / "redis")
     owners = make_owners(directory / "owners", press_after=PRESS_AFTER)
     prompts = await asyncio.to_thread(prompt_directory, Voice(QUICK))
-    asterisk = Asterisk(
+    asterisk = HastySwitch(
         directory / "asterisk",
-        prompts=with_short_goodbyes(prompts, directory / "prompts"),
+        prompts=prompts,
         trunk_uri=owners.uri,
         key_wait=1,
         max_calls=_MOST_CALLS,

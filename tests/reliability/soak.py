@@ -6,7 +6,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,12 +15,12 @@ import asyncpg
 import orjson
 
 from deploy.asterisk.prompts import Voice, prompt_directory
-from deploy.stack.asterisk import Asterisk
 from deploy.stack.service import ROOT
 from deploy.stack.stack import Stack, StackPlan
 from services.common.events import AttemptOutcome
-from tests.bench.installation import PASSWORD, SERVICES, with_short_goodbyes
+from tests.bench.installation import PASSWORD, SERVICES
 from tests.bench.load import Job
+from tests.bench.switch import HastySwitch
 from tests.bench.vehicles import plate
 from tests.reliability import hostile
 from tests.reliability.ground import PRESS_AFTER, QUICK, RING_SECONDS, open_to_all
@@ -63,13 +63,17 @@ class SoakStack(Stack):
         super()._make_servers()
         directory = self.plan.directory.absolute()
         self._parts["owners"] = make_owners(directory / "owners", press_after=PRESS_AFTER)
-        self._parts["asterisk"] = Asterisk(
+        self._parts["asterisk"] = HastySwitch(
             directory / "asterisk",
-            prompts=with_short_goodbyes(prompt_directory(Voice(QUICK)), directory / "prompts"),
+            prompts=prompt_directory(Voice(QUICK)),
             trunk_uri=self.trunk_uri,
             key_wait=1,
             max_calls=_MOST_CALLS,
         )
+
+    def _make_services(self, environment: Mapping[str, str]) -> None:
+        prompts = {"MOVECAR_PROMPTS_DIR": str(prompt_directory(Voice(QUICK)))}
+        super()._make_services({**environment, **prompts})
 
 
 @dataclass

@@ -1,0 +1,16 @@
+"""A switch that is quick to let go: a call is then little more than what product and switch do about it."""
+
+from deploy.stack.asterisk import Asterisk
+
+GOODBYE_SECONDS = 0.2
+_RATE = 8000
+
+
+class HastySwitch(Asterisk):
+    """Every goodbye is over as soon as it has begun. Such prompts are none that the product would accept:
+    point `MOVECAR_PROMPTS_DIR` at those they were made from."""
+
+    def _lay_out(self) -> None:
+        super()._lay_out()
+        for path in self.prompts.glob("goodbye-*"):
+            path.write_bytes(path.read_bytes()[: round(GOODBYE_SECONDS * _RATE)])
