@@ -24,6 +24,9 @@ bench: $(VENV)/dev.stamp ## Measure calls per second and latencies on the stack,
 reliability: $(VENV)/dev.stamp ## Kill the caller at every boundary, take every part away, soak, and write docs/reliability.md
 	@exec $(PY) -m tests.reliability --write
 
+fault-matrix: $(VENV)/dev.stamp ## Kill and freeze every part and measure how soon the desk is told; table into docs/reliability.md
+	@exec $(PY) -m tests.reliability.faults --write
+
 simulate: $(VENV)/dev.stamp ## Ten thousand simulated years of faults; a failing seed is printed and replays (nightly)
 	@exec $(PY) -m tests.simulation $(ARGS)
 
@@ -62,4 +65,4 @@ $(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
 	@$(PY) -m pip install --disable-pip-version-check -q --require-hashes -r requirements/dev.txt
 	@touch $@
 
-.PHONY: help run test stack bench reliability lint unit audit lock clean simulate
+.PHONY: help run test stack bench reliability lint unit audit lock clean simulate fault-matrix

@@ -5,6 +5,7 @@ from alembic import context
 from services.common import models as common_models
 from services.common.database import Base
 from services.escalation import models as escalation_models
+from services.escalation.faults import models as fault_models
 from services.movecar import audit
 from services.movecar.cases import models as case_models
 from services.movecar.people import models as people_models
@@ -28,6 +29,7 @@ TABLES = (
     audit,
     script_models,
     escalation_models,
+    fault_models,
 )
 
 connection = context.config.attributes["connection"]

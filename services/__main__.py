@@ -18,6 +18,7 @@ from services.common.service import Process
 from services.common.settings import Settings
 from services.escalation.app import build as build_escalation
 from services.escalation.cli import push
+from services.escalation.faults.drill import drill
 from services.movecar.app import build as build_movecar
 from services.movecar.people.demo import ACCOUNTS, random_password
 from services.movecar.recordings.cli import recordings
@@ -36,6 +37,7 @@ dead_letters = typer.Typer(help="查看并重放无法处理的事件。")
 app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(recordings, name="recordings")
 app.add_typer(push, name="push")
+app.add_typer(drill, name="drill")
 app.command("load-registry")(load_registry)
 app.command("reconcile")(reconcile)
 app.add_typer(prompts, name="prompts")

@@ -70,7 +70,7 @@ async def _run(
     try:
         await _bring_to_date(kernel, within=_FIRST_LOOK_SECONDS if independent else None)
     except BaseException as error:
-        if not (independent and is_outage(error)):
+        if not (independent and (is_outage(error) or isinstance(error, SchemaOutdated))):
             await kernel.bus.close()
             await kernel.database.close()
             raise

@@ -15,6 +15,7 @@ from services.escalation.faults.channels.phone import PhoneChannel
 from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
+from services.escalation.faults.merge import Merger
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Audience
 from services.escalation.faults.watch import Watch
@@ -38,6 +39,7 @@ class Faults:
         for channel in channels:
             names[channel.audience].append(channel.name)
         self.engine = Engine(self._journal, clock, names, timedelta(seconds=settings.fault_after))
+        self._merger = Merger(self._journal, kernel.database, clock)
         self.people = People(self.engine, self._journal, clock)
         self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone)
         self.endpoints = FaultApi(self._journal, self.people, clock).endpoints
@@ -51,7 +53,7 @@ class Faults:
     @property
     def tasks(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
         """What needs the main database."""
-        return {}
+        return {"merge": self._merger.run}
 
     async def start(self) -> None:
         """Read the journal."""

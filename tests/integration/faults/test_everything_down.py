@@ -62,6 +62,21 @@ class Escalation:
             if number == signal.SIGKILL:
                 await self.process.wait()
 
+    async def command(self, *arguments: str) -> str:
+        """Run a command of the product with the same settings; it must succeed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "services",
+            *arguments,
+            cwd=ROOT,
+            env=os.environ | self._environment | {"COLUMNS": "200"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0, printed
+        return printed.decode()
+
     async def ask(self, method: str, path: str, role: Role, body: Any = None) -> tuple[int, Any]:
         clock = SystemClock()
         person = Principal(role, f"{role}1", "测试", role, new_id(), clock.now().replace(year=2100))
@@ -99,7 +114,8 @@ async def test_with_everything_dead_the_desk_is_told_by_every_channel_and_kills_
 ) -> None:
     async with receiving() as desk:
         desk.refusing |= {"push", "sms", "email"}
-        alone = Escalation(tmp_path, desk.environment)
+        drills = {"MOVECAR_DRILL_PUSH_URL": desk.environment["MOVECAR_DESK_PUSH_URL"]}
+        alone = Escalation(tmp_path, desk.environment | drills)
         await alone.start()
         try:
             # Found, and nobody takes it: killed with everything owed.
@@ -130,6 +146,13 @@ async def test_with_everything_dead_the_desk_is_told_by_every_channel_and_kills_
             # What needs the database says so, and names no defect.
             status, problem = await alone.ask("GET", "/escalations", "desk")
             assert (status, problem["code"]) == (503, "temporarily_unavailable")
+            # The chain is rehearsed by the command, on the channel for drills alone.
+            rehearsal = await alone.command("drill", "fault", "--component", "registry")
+            assert "HTTP 204" in rehearsal
+            await desk.until_told("fault.recovered", "registry", "push")
+            assert all("【演练】" in one.text for one in desk.got if one.component == "registry")
+            assert {one.channel for one in desk.got if one.component == "registry"} == {"push"}
+            assert (await alone.ask("GET", "/faults/drills/last", "auditor"))[1]["component"] == "registry"
             # A person's notice counts, with who, when and what.
             other = await alone.ask("GET", "/faults?component=outbound&status=open", "desk")
             outbound = other[1]["items"][0]["id"]

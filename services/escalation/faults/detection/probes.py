@@ -56,7 +56,7 @@ class ProcessProbe:
 
     def __init__(self, name: str, address: str, parts: Mapping[str, str], clock: Clock) -> None:
         host, _, port = address.rpartition(":")
-        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104 - compared, not bound
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # nosec B104 - compared, not bound
         self.name = name
         self._base = f"http://{here}:{port}"
         self._parts = parts
