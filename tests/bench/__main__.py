@@ -22,13 +22,18 @@ _DISPUTES_FROM = 26_000
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure. Seconds are those of each steady window; `window`: calls up at a time."""
+    """What to measure. Seconds are those of each steady window; `window`: calls up at a time.
+
+    In the feed phase every `dispute_each`-th owner disputes, and `readers` desks and consoles are connected.
+    """
 
     seconds: float
     warm: float
     rounds: int
     rate: float
     window: int
+    dispute_each: int
+    readers: int
     phases: frozenset[str]
 
 
@@ -62,10 +67,10 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
                 _say(report.line(results.bare[-1]))
         if "invite" in plan.phases:
             _say(f"submit → INVITE at {plan.rate:g} calls/s ...")
-            results.to_invite = await bench.to_invite(20_000, 6_000, plan.rate)
+            results.to_invite = await bench.to_invite(20_000, 3_000, plan.rate)
         if "feed" in plan.phases:
-            _say(f"keypress → feed at {plan.rate:g} calls/s ...")
-            results.to_feed = await bench.to_feed(_DISPUTES_FROM, 4_000, plan.rate)
+            _say(f"keypress → feed at {plan.rate:g} calls/s, {plan.readers} readers ...")
+            results.to_feed = await bench.to_feed(23_000, 3_000, plan.rate, plan.dispute_each, plan.readers)
     return results, machine
 
 
@@ -76,6 +81,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=0.0, help="length of each steady window")
     parser.add_argument("--rate", type=float, default=20.0, help="calls a second of the latency phases")
     parser.add_argument("--window", type=int, default=100, help="calls up at a time at saturation")
+    parser.add_argument("--dispute-each", type=int, default=4, help="every n-th owner disputes (feed phase)")
+    parser.add_argument("--readers", type=int, default=50, help="desks and consoles connected (feed phase)")
     parser.add_argument("--rounds", type=int, default=0, help="how often product and bare loop take turns")
     parser.add_argument("--only", default="product,bare,invite,feed", help="phases to run")
     parser.add_argument("--profile", type=Path, help="sample the services into this directory")
@@ -88,6 +95,8 @@ def main(arguments: list[str]) -> int:
         rounds=given.rounds or (1 if given.quick else 3),
         rate=given.rate,
         window=given.window,
+        dispute_each=given.dispute_each,
+        readers=given.readers,
         phases=frozenset(given.only.split(",")),
     )
     if given.profile is not None:

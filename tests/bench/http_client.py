@@ -35,6 +35,13 @@ class Connection:
         raw = await self._reader.readexactly(length)
         return int(answer[0].split()[1]), orjson.loads(raw) if raw else None
 
+    async def follow(self, path: str) -> None:
+        """Read a live stream for ever, as a console does. Raises ConnectionError when it ends."""
+        self._writer.write(f"GET /api/v1{path} HTTP/1.1\r\n{self._head}\r\n".encode("ascii"))
+        while await self._reader.read(65_536):
+            pass
+        raise ConnectionError(f"{path} ended")
+
     def close(self) -> None:
         """Close without waiting."""
         self._writer.close()

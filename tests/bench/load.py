@@ -26,8 +26,10 @@ class Job:
     """What to do. Cases are opened for vehicles `first`, `first + 1`, …
 
     rate: cases a second, at random moments (Poisson), whatever becomes of the earlier ones; 0: as fast as
-    they are dealt with, with `window` of them in hand. follow_feed: also read the desk's feed until an item
-    came for every case, at most `patience` seconds longer.
+    they are dealt with, with `window` of them in hand. disputes_first: the first vehicle whose owner
+    disputes; every `dispute_each`-th case is about one of those (0: none is), and their items in the desk's
+    feed are waited for, at most `patience` seconds longer. readers: others who watch meanwhile, desks and
+    consoles.
     """
 
     address: str
@@ -39,7 +41,9 @@ class Job:
     rate: float = 0.0
     window: int = 0
     connections: int = 16
-    follow_feed: bool = False
+    disputes_first: int = 0
+    dispute_each: int = 0
+    readers: int = 0
     patience: float = 30.0
     seed: int = 1
 
@@ -65,6 +69,7 @@ class Operators:
         self._job = job
         self._token = token
         self._next = job.first
+        self._next_dispute = job.disputes_first
         self._settled = 0
         self._sent = 0
         self._room = asyncio.Event()
@@ -113,8 +118,11 @@ class Operators:
         await asyncio.gather(*running)
 
     async def _open(self, connection: Connection) -> None:
-        vehicle, self._next = self._next, self._next + 1
         self._sent += 1
+        if self._job.dispute_each and self._sent % self._job.dispute_each == 0:
+            vehicle, self._next_dispute = self._next_dispute, self._next_dispute + 1
+        else:
+            vehicle, self._next = self._next, self._next + 1
         body = {
             "plate": plate(vehicle),
             "location": "湖塘镇花园街12号",
@@ -166,20 +174,43 @@ async def work(job: Job) -> Seen:
     operators = Operators(job, await log_in(job.address, "op1", job.password))
     seen = operators.seen
     reading: asyncio.Task[None] | None = None
-    if job.follow_feed:
-        connection = await Connection.open(job.address, await log_in(job.address, "desk1", job.password))
-        reading = asyncio.create_task(Desk(connection, await _feed_end(connection), seen).read())
+    others: list[asyncio.Task[None]] = []
+    if job.dispute_each:
+        token = await log_in(job.address, "desk1", job.password)
+        connection = await Connection.open(job.address, token)
+        end = await _feed_end(connection)
+        reading = asyncio.create_task(Desk(connection, end, seen).read())
+        others = await _others(job, token, end)
     seen.started = time.time()
     await (operators.arrive() if job.rate else operators.saturate())
     if reading is not None:
-        await _all_in_feed(seen, reading, job.patience)
+        await _all_in_feed(seen, reading, job)
+    for other in others:
+        if other.done():
+            other.result()  # a reader that was dropped is no reader
+        other.cancel()
     seen.cpu = time.process_time()
     return seen
 
 
-async def _all_in_feed(seen: Seen, reading: asyncio.Task[None], patience: float) -> None:
-    until = time.monotonic() + patience
-    while time.monotonic() < until and len(seen.feed) < len(seen.opened):
+async def _others(job: Job, desk: str, end: int) -> list[asyncio.Task[None]]:
+    """Half of the readers are desks at the feed's end, half are consoles that follow the cases."""
+    watching = []
+    operator = await log_in(job.address, "op2", job.password)
+    for number in range(job.readers):
+        if number % 2:
+            connection = await Connection.open(job.address, desk)
+            watching.append(asyncio.create_task(Desk(connection, end, Seen()).read()))
+        else:
+            console = await Connection.open(job.address, operator)
+            watching.append(asyncio.create_task(console.follow("/events")))
+    return watching
+
+
+async def _all_in_feed(seen: Seen, reading: asyncio.Task[None], job: Job) -> None:
+    until = time.monotonic() + job.patience
+    disputes = sum(vehicle >= job.disputes_first for vehicle, *_ in seen.opened)
+    while time.monotonic() < until and len(seen.feed) < disputes:
         await asyncio.wait({reading}, timeout=_LOOK_SECONDS)
         if reading.done():
             reading.result()

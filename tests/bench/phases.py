@@ -21,6 +21,8 @@ from tests.bench.owners import CallSeen
 from tests.bench.vehicles import phone
 
 _SETTLE_SECONDS = 60.0
+_AGREED = ("notified", "ended", "agreed")
+_DISPUTED = ("escalated", "ended", "disputed")
 _CASES = """
 SELECT c.id, c.status, c.created_at, k.requested_at, a.number, a.state, a.outcome, a.queued_at, a.dialed_at,
        a.key_at, a.ended_at, h.at AS concluded_at
@@ -48,7 +50,7 @@ class Bench:
         # Cases are in hand longer than their calls: with twice as many, lines are never short of work.
         job = self._job(first, most, window=2 * self.window)
         usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
-        cases, _ = await self._accounted(seen, "agreed", "notified")
+        cases, _ = await self._accounted(seen)
         return usage.over([case["ended_at"].timestamp() for case in cases.values()])
 
     async def bare(self, first: int, most: int) -> Throughput:
@@ -78,7 +80,7 @@ class Bench:
         """From the operator's request to the INVITE at the owner, and the steps between."""
         job = self._job(first, most, rate=rate)
         usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
-        cases, calls = await self._accounted(seen, "agreed", "notified")
+        cases, calls = await self._accounted(seen)
         steps: dict[str, list[float]] = {}
         for vehicle, case_id, sent, _ in self._steady(seen, usage):
             case, call = cases[case_id], self._call(calls, vehicle)
@@ -92,19 +94,28 @@ class Bench:
             _add_steps(steps, "submit → INVITE", sent, marks)
         return usage.along(steps)
 
-    async def to_feed(self, first: int, most: int, rate: float) -> Latency:
-        """From the owner's key to the item at the waiting desk, and the steps between."""
-        job = self._job(first, most, rate=rate, follow_feed=True)
+    async def to_feed(self, first: int, most: int, rate: float, dispute_each: int, readers: int) -> Latency:
+        """From a disputing owner's key to the item at the waiting desk, and the steps between.
+
+        Every `dispute_each`-th owner disputes; `readers` further desks and consoles are connected.
+        """
+        disputes = self.disputes_from
+        job = self._job(
+            first, most, rate=rate, disputes_first=disputes, dispute_each=dispute_each, readers=readers
+        )
         usage, seen = await self._watched("tests.bench.load", asdict(job), "operators")
-        cases, calls = await self._accounted(seen, "disputed", "escalated")
+        cases, calls = await self._accounted(seen)
         read = dict(seen["feed"])
-        missing = [case_id for _, case_id, _, _ in seen["opened"] if case_id not in read]
+        disputed = {case_id for vehicle, case_id, _, _ in seen["opened"] if vehicle >= disputes}
+        missing = disputed - read.keys()
         if missing or len(read) != len(seen["feed"]):
             raise CallsLost(
                 f"the desk missed {len(missing)} items, {len(seen['feed']) - len(read)} came twice"
             )
         steps: dict[str, list[float]] = {}
         for vehicle, case_id, _, _ in self._steady(seen, usage):
+            if case_id not in disputed:
+                continue
             case, call = cases[case_id], self._call(calls, vehicle)
             heard = case["key_at"].timestamp()
             marks = {
@@ -147,14 +158,17 @@ class Bench:
             raise CallsLost(f"{module} ended with {process.returncode}")
         return usage, orjson.loads(out)
 
-    async def _accounted(
-        self, seen: dict[str, Any], outcome: str, status: str
-    ) -> tuple[dict[str, Any], dict[str, list[CallSeen]]]:
+    async def _accounted(self, seen: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[CallSeen]]]:
         """Cases by id and calls by number, once all cases are settled. Raises CallsLost."""
         ids = [case_id for _, case_id, _, _ in seen["opened"]]
         cases, ends = await self._settled(ids)
         calls = self.installation.bench_owners.take()
-        wanted = Counter({(status, "ended", outcome): len(ids)})
+        wanted = Counter(
+            ("escalated", "ended", "disputed")
+            if vehicle >= self.disputes_from
+            else ("notified", "ended", "agreed")
+            for vehicle, *_ in seen["opened"]
+        )
         if ends != wanted or seen["refused"] or len(calls) != len(ids):
             raise CallsLost(
                 f"{len(ids)} cases opened, {len(seen['refused'])} refused {seen['refused'][:3]}, "
