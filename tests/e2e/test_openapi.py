@@ -12,7 +12,8 @@ from tests.support.cases import open_until
 from tests.support.program import Program, program
 from tests.support.running import PASSWORD, Client
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# Each role asks every operation; how long that takes is the machine's business.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)]
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -52,7 +53,7 @@ async def attack(child: Program, *options: str) -> str:
     return text
 
 
-@pytest.mark.parametrize("username", ["op1", "desk1", "aud1"])
+@pytest.mark.parametrize("username", ["op1", "desk1", "sup1", "aud1", "adm1"])
 async def test_no_request_of_a_role_makes_a_5xx_or_an_undocumented_answer(
     running: Program, username: str
 ) -> None:
@@ -64,7 +65,7 @@ async def test_no_request_of_a_role_makes_a_5xx_or_an_undocumented_answer(
         running,
         f"--header=Authorization: {token}",
         "--exclude-path-regex=/events$|/stream$|/sessions",
-        "--max-examples=20",
+        "--max-examples=6",
     )
 
 
