@@ -8,7 +8,7 @@ import hashlib
 import math
 import shlex
 import shutil
-import subprocess
+import subprocess  # nosec B404 - speech and sound programs, without a shell
 import tempfile
 import wave
 from collections.abc import Callable, Mapping
@@ -140,7 +140,7 @@ def _run(name: str, command: list[str]) -> None:
     if shutil.which(command[0]) is None:
         raise PromptError(f"prompt {name}: {command[0]} is missing; on Debian: apt-get install {command[0]}")
     try:
-        run = subprocess.run(  # noqa: S603 - an administrator's own command, without a shell
+        run = subprocess.run(  # noqa: S603  # nosec B603 - an administrator's command, no shell
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
