@@ -6,11 +6,12 @@ Exit status 1 when a promise was broken or a part is missing.
 import argparse
 import asyncio
 import contextlib
+import random
 import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.stack.asterisk_program import asterisk_program
@@ -26,7 +27,7 @@ from tests.reliability.outages import OUTAGES, suffer_all
 from tests.reliability.owners import PLAYED
 from tests.reliability.report import Figures
 from tests.reliability.soak import soak
-from tests.reliability.walk import REDIAL, TWICE, Walk, every, matrix, not_reached
+from tests.reliability.walk import REDIAL, TWICE, Death, Walk, every, matrix, not_reached, sample
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
 
@@ -37,7 +38,7 @@ async def measure(given: argparse.Namespace, figures: Figures, directory: Path) 
     if "walk" in only:
         async with ground(directory / "walk") as servers:
             with _timed(figures, "walk"):
-                await _walk(servers, figures, given.lanes, given.played.split(","))
+                await _walk(servers, figures, given)
     if "outages" in only:
         async with ground(directory / "outages") as servers:
             with _timed(figures, "outages"):
@@ -49,16 +50,22 @@ async def measure(given: argparse.Namespace, figures: Figures, directory: Path) 
             )
 
 
-async def _walk(servers: Ground, figures: Figures, count: int, played: Sequence[str]) -> None:
-    async with lanes(servers, count, MOVECAR_REDIAL=REDIAL) as side_by_side:
+async def _walk(servers: Ground, figures: Figures, given: argparse.Namespace) -> None:
+    played = given.played.split(",")
+    chance = random.Random(given.seed)
+
+    def some(deaths: list[Death]) -> list[Death]:
+        return sample(deaths, given.sample, chance) if given.sample else deaths
+
+    async with lanes(servers, given.lanes, MOVECAR_REDIAL=REDIAL) as side_by_side:
         walk = Walk(side_by_side, _say)
         lives = await walk.lives([outcome for outcome in PLAYED if outcome in played])
         for outcome, boundaries in lives.items():
             _say(f"{outcome}: dies at each of {len(boundaries)} boundaries ...")
-            await walk.run(every(outcome, boundaries))
+            await walk.run(some(every(outcome, boundaries)))
         again = await walk.second_lives([first for first in TWICE if first[0] in played])
         _say(f"dies again in {len(again)} ways ...")
-        await walk.run(again)
+        await walk.run(some(again))
         figures.walk = list((await matrix(servers, side_by_side, walk.runs)).values())
         figures.not_reached = dict(not_reached(walk.runs))
 
@@ -76,6 +83,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
     parser.add_argument("--only", default=",".join(report.PARTS), help="parts to run")
     parser.add_argument("--played", default=",".join(PLAYED), help="outcomes to walk")
+    parser.add_argument("--sample", type=int, default=0, help="deaths of each kind to try, at most; 0: all")
     parser.add_argument("--lanes", type=int, default=8, help="processes that die side by side")
     parser.add_argument(
         "--seed", type=int, default=today.toordinal(), help="order of the calls; the day's date"
