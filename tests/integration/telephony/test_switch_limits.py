@@ -328,6 +328,7 @@ def test_two_switches_share_no_file_but_the_program(
     shared = {
         "modules",
         "trunk_uri",
+        "trunks",
         "ami_user",
         "ami_host",
         "ami_clients",
