@@ -150,6 +150,13 @@ class AttemptChanged(Event):
     """Why, where the outcome alone does not say: a lowercase code."""
     bridged_at: datetime | None = None
     """When the owner was connected to the operator's seat (B7)."""
+    greeting_started_at: datetime | None = None
+    """When the greeting was first begun; it may be read a second time, to a silent owner (B2)."""
+    greeting_ended_at: datetime | None = None
+    """When greeting and menu were last over: a key came, or the time for one was up (not: a hang-up)."""
+    pressed: str | None = None
+    """The owner's key that decided, one of `0123`; `key` is what the event is ordered by."""
+    pressed_at: datetime | None = None
 
 
 class ContactConcluded(Event):

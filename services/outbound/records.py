@@ -126,6 +126,10 @@ class AttemptRecord:
             ended_at=self.ended_at,
             reason=self.reason,
             bridged_at=self.bridged_at,
+            greeting_started_at=self.greeting_started_at,
+            greeting_ended_at=self.greeting_ended_at,
+            pressed=self.key,
+            pressed_at=self.key_at,
         )
 
     @property

@@ -100,7 +100,7 @@ class CaseJoin(Base):
 
 
 class CaseAttempt(Base):
-    """A call as the outbound service last reported it."""
+    """A call as the outbound service last reported it; the fields mean what they do in `AttemptChanged`."""
 
     __tablename__ = "case_attempts"
 
@@ -118,6 +118,10 @@ class CaseAttempt(Base):
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     reason: Mapped[str | None] = mapped_column(String(40))
     bridged_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    greeting_started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    greeting_ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pressed: Mapped[str | None] = mapped_column(String(1))
+    pressed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class OwnerWish(Base):

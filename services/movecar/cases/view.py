@@ -39,6 +39,10 @@ class AttemptView(BaseModel):
     ended_at: Moment | None
     reason: str | None
     bridged_at: Moment | None
+    greeting_started_at: Moment | None
+    greeting_ended_at: Moment | None
+    key: str | None
+    key_at: Moment | None
     recording_id: str | None
 
 
@@ -114,6 +118,10 @@ def _attempt(row: CaseAttempt, recording_id: str | None) -> AttemptView:
         ended_at=row.ended_at,
         reason=row.reason,
         bridged_at=row.bridged_at,
+        greeting_started_at=row.greeting_started_at,
+        greeting_ended_at=row.greeting_ended_at,
+        key=row.pressed,
+        key_at=row.pressed_at,
         recording_id=recording_id,
     )
 

@@ -136,7 +136,7 @@ async def test_states_passed_through_in_one_transaction_are_told_once(rig: Rig) 
     assert [event.outcome for event in await rig.events(ContactConcluded)] == ["agreed"]
 
 
-async def test_the_greeting_is_kept_and_not_told(rig: Rig) -> None:
+async def test_the_greeting_is_kept_and_told_only_with_what_follows(rig: Rig) -> None:
     ((contact, attempt),) = await claimed(rig, 1)
     rig.engine.journal.put(changes(rig, attempt, Trigger.ANSWERED, Trigger.GREETING_STARTED))
     await rig.engine.journal.drain()
@@ -147,6 +147,15 @@ async def test_the_greeting_is_kept_and_not_told(rig: Rig) -> None:
     (row,) = await rig.attempts(contact)
     assert row.greeting_started_at is not None
     assert row.greetings_ended == 1
+    rig.engine.journal.put(changes(rig, attempt, Trigger.KEY_PRESSED, key="2"))
+    await rig.engine.journal.drain()
+    (row,) = await rig.attempts(contact)
+    last = (await rig.events(AttemptChanged))[-1]
+    assert (last.greeting_started_at, last.greeting_ended_at) == (
+        row.greeting_started_at,
+        row.greeting_ended_at,
+    )
+    assert (last.pressed, last.pressed_at) == ("2", row.key_at)
 
 
 async def test_the_key_concludes_and_the_hang_up_does_not_conclude_again(rig: Rig) -> None:
