@@ -4,11 +4,14 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import structlog
 import uvloop
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import is_outage
+from services.common.database import Database, is_outage
 from services.common.logs import configure_logs
 from services.common.migrations import SchemaOutdated, current, require_current, upgrade
 from services.common.service import Kernel, Process, Service, run_until_signalled
@@ -17,6 +20,7 @@ from services.common.settings import Settings, SettingsError, load_settings
 log = structlog.get_logger(__name__)
 
 Build = Callable[[Kernel], Service]
+_T = TypeVar("_T")
 
 _FIRST_LOOK_SECONDS = 6.0
 _LOOK_SECONDS = 60.0
@@ -33,6 +37,31 @@ def read_settings(**overrides: object) -> Settings:
     except SettingsError as error:
         sys.stderr.write(f"movecar cannot start, settings are wrong:\n{error}\n")
         sys.exit(MISUSED)
+
+
+def read_database(settings: Settings, read: Callable[[AsyncSession], Awaitable[_T]]) -> _T:
+    """Return what a command reads; say so and exit with 2 when the database is away or outdated."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    async def connected() -> _T:
+        database = Database(settings.database)
+        try:
+            await require_current(database)
+            async with database.reading() as session:
+                return await read(session)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(connected())
+    except SchemaOutdated as error:
+        problem = str(error)
+    except (SQLAlchemyError, OSError) as error:
+        if not is_outage(error):
+            raise
+        problem = "数据库不可用，请检查 MOVECAR_DATABASE_URL。"
+    sys.stderr.write(f"{problem}\n")
+    sys.exit(MISUSED)
 
 
 def run_services(

@@ -1,6 +1,5 @@
 """`prompts build|import|check`: the audio files that owners hear."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy import select
 
-from services.common.database import Database
-from services.common.run import MISUSED, read_settings
+from services.common.run import MISUSED, read_database, read_settings
 from services.common.settings import Settings
 from services.outbound.prompts import shelf
 from services.outbound.prompts.make import PromptError, Voice, make
@@ -83,17 +81,9 @@ def _scripts(script: int | None, settings: Settings) -> dict[int, str]:
     """Version → greeting: of the script that was asked for, otherwise of the contract's own."""
     if script is None or script == VERSION:
         return {VERSION: GREETING}
-    greeting = asyncio.run(_greeting(script, settings))
+    wanted = select(CallScript.greeting).where(CallScript.version == script)
+    greeting = read_database(settings, lambda session: session.scalar(wanted))
     if greeting is None:
         Console(stderr=True).print(f"没有编号为 {script} 的话术。", style="red")
         raise typer.Exit(_FAILED)
     return {script: greeting}
-
-
-async def _greeting(version: int, settings: Settings) -> str | None:
-    database = Database(settings.database)
-    try:
-        async with database.reading() as session:
-            return await session.scalar(select(CallScript.greeting).where(CallScript.version == version))
-    finally:
-        await database.close()

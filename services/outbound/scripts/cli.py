@@ -1,6 +1,5 @@
 """`call-scripts list|show`: the scripts as they stand, for whoever has no browser at hand."""
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -8,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import SystemClock, local
-from services.common.database import Database
-from services.common.run import read_settings
+from services.common.run import read_database, read_settings
 from services.outbound.scripts.documents import ScriptView, script_view
 from services.outbound.scripts.machine import Approved, in_force
 from services.outbound.scripts.models import CallScript, NoticeFile, ScriptHistory
@@ -31,7 +30,7 @@ _STANDINGS = {
 def list_scripts() -> None:
     """列出全部话术。"""
     table = Table("编号", "状态", "主叫号码", "通知文号", "生效时间", "起草", "批准", "问候语")
-    for view in asyncio.run(_read()):
+    for view in read_database(read_settings(), _read):
         when = view.effective_at or view.effective_from
         table.add_row(
             str(view.version),
@@ -49,22 +48,17 @@ def list_scripts() -> None:
 @call_scripts.command("show")
 def show_script(version: Annotated[int, typer.Argument(help="编号，见 list")]) -> None:
     """显示一个话术、它的通知和经过。"""
-    found = [view for view in asyncio.run(_read()) if view.version == version]
+    found = [view for view in read_database(read_settings(), _read) if view.version == version]
     if not found:
         Console(stderr=True).print(f"没有编号为 {version} 的话术。", style="red")
         raise typer.Exit(1)
     Console().print_json(found[0].model_dump_json())
 
 
-async def _read() -> list[ScriptView]:
-    database = Database(read_settings().database)
-    try:
-        async with database.reading() as session:
-            rows = (await session.scalars(select(CallScript).order_by(CallScript.version))).all()
-            notices = {notice.script_id: notice for notice in await session.scalars(select(NoticeFile))}
-            lines = (await session.scalars(select(ScriptHistory).order_by(ScriptHistory.id))).all()
-    finally:
-        await database.close()
+async def _read(session: AsyncSession) -> list[ScriptView]:
+    rows = (await session.scalars(select(CallScript).order_by(CallScript.version))).all()
+    notices = {notice.script_id: notice for notice in await session.scalars(select(NoticeFile))}
+    lines = (await session.scalars(select(ScriptHistory).order_by(ScriptHistory.id))).all()
     current = _current(rows)
     return [
         script_view(row, notices.get(row.id), current, [line for line in lines if line.script_id == row.id])
