@@ -1,12 +1,18 @@
 """The main line on real parts: PostgreSQL, Redis, Asterisk, SIPp owners and the three services."""
 
+import array
 import asyncio
+import base64
+import cmath
+import hashlib
 import io
+import json
 import os
 import sys
 import tempfile
 import wave
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,8 @@ import pytest_asyncio
 from deploy.asterisk.prompts import Voice
 from deploy.stack.sip_trace import Invite
 from deploy.stack.stack import Stack, StackPlan
-from services.common.clock import SystemClock
+from services.common.clock import SystemClock, local
+from services.common.http.times import rfc3339
 from services.common.ids import new_id
 from tests.support.cases import REQUESTER, new_case, open_until, until
 from tests.support.program import ROOT
@@ -50,12 +57,18 @@ OWNERS: list[tuple[str, str, list[str], str, str | None]] = [
 
 TALKS = ("苏E00120", "13900000120")
 """Plate and number of an owner who listens, talks and presses nothing."""
+LISTENS = ("苏E00121", "13900000121")
+"""Of one who presses 1 only 12 seconds after answering."""
+ASKED_ANEW = ("苏E00014", "13905190014")
+"""Of one who is called under the second script alone."""
+PITCH = 1200
+"""Hz of the tone that stands for the second script's greeting."""
 
 
 def _write_registry(directory: Path) -> Path:
     directory.chmod(0o755)  # the servers' accounts must reach their own directories below it
     registry = directory / "registry.csv"
-    rows = [f"{plate},blue,某某,{phones}" for plate, phones, *_ in [*OWNERS, TALKS]]
+    rows = [f"{plate},blue,某某,{phones}" for plate, phones, *_ in [*OWNERS, TALKS, LISTENS, ASKED_ANEW]]
     registry.write_text("\n".join(["plate,color,owner,phones", *rows, ""]), "utf-8")
     return registry
 
@@ -136,6 +149,22 @@ async def test_what_the_owner_does_decides_where_the_case_goes(
     assert case["status"] == status
     told = case["attention_reason"] if status == "attention" else (case["escalation"] or {}).get("reason")
     assert told == reason
+
+
+async def test_every_answered_call_says_when_the_greeting_was_heard_and_which_key_came_when(
+    settled: dict[str, dict[str, Any]],
+) -> None:
+    keys = {"agreed": "1", "disputed": "2", "refused": "3", "wanted_operator": "0"}
+    for attempt in (attempt for case in settled.values() for attempt in case["attempts"]):
+        assert attempt["key"] == keys.get(attempt["outcome"])
+        if attempt["key"]:
+            heard = ("answered_at", "greeting_started_at", "greeting_ended_at", "key_at", "ended_at")
+            moments = [datetime.fromisoformat(attempt[name]) for name in heard]
+            assert moments == sorted(moments)
+        elif attempt["outcome"] == "no_input":
+            assert attempt["greeting_started_at"] < attempt["greeting_ended_at"]
+        else:
+            assert (attempt["greeting_ended_at"], attempt["key_at"]) == (None, None)
 
 
 async def test_every_call_on_the_wire_shows_0519110_and_nothing_else(
@@ -337,3 +366,106 @@ async def _ready(stack: Stack) -> None:
                 pass
             await asyncio.sleep(0.1)
     raise AssertionError(f"not ready again; its logs are in {stack.logs}")
+
+
+# The last one: from here on the greeting of this stack is another one.
+async def test_a_greeting_changes_under_a_written_notice_for_the_calls_that_follow_and_for_no_other(
+    stack: Stack, operator: Client, supervisor: Client
+) -> None:
+    scan = b"%PDF-1.4\n" + os.urandom(3 * 1024 * 1024) + b"\n%%EOF\n"
+    async with Client(stack.plan.listen) as author, Client(stack.plan.listen) as other:
+        await author.log_in("adm1")
+        await other.log_in("adm2")
+        status, script = await author.post("/call-scripts", large=_second_script(scan))
+        assert (status, script["version"], script["status"]) == (201, 2, "draft")
+        approve = f"/call-scripts/{script['id']}/approve"
+        status, problem = await author.post(approve)
+        assert (status, problem["code"]) == (409, "same_person")
+        status, problem = await other.post(approve)
+        assert (status, problem["code"]) == (409, "prompts_missing")
+        assert problem["prompts"] == ["script-2/greeting-head", "script-2/greeting-tail"]
+
+        await _build_prompts(stack)
+        _, case = await operator.post("/cases", new_case(LISTENS[0]))
+        running = await _attempt(operator, case["id"], "answered")
+        status, approved = await other.post(approve)
+        assert (status, approved["approved_by"]) == (200, "adm2")
+        assert approved["effective_at"] == max(script["effective_from"], approved["approved_at"])
+        async with asyncio.timeout(30):
+            # A moment passes: there is no event to wait for.
+            while (await other.get("/call-scripts/current"))[1]["version"] != 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert datetime.now(UTC) >= datetime.fromisoformat(approved["effective_at"])
+
+        # who is being called meanwhile hears the first greeting to its end, who is called next the second
+        assert (await _attempt(operator, case["id"], "answered"))["id"] == running["id"]
+        _, anew = await operator.post("/cases", new_case(ASKED_ANEW[0]))
+        told = await _attempt(operator, anew["id"], "ended")
+        kept = await _attempt(operator, case["id"], "ended")
+        assert (kept["script_version"], kept["outcome"]) == (1, "agreed")
+        assert (told["script_version"], told["outcome"]) == (2, "agreed")
+        assert kept["dialed_at"] < approved["effective_at"] <= told["dialed_at"]
+        assert await _purity(operator, supervisor, case["id"], kept["id"]) < 0.5
+        assert await _purity(operator, supervisor, anew["id"], told["id"]) > 0.8
+
+        _, script = await other.get(f"/call-scripts/{script['id']}")
+        assert [(line["action"], line["by"]) for line in script["history"]] == [
+            ("drafted", "adm1"),
+            ("approved", "adm2"),
+        ]
+        assert script["notice_file"]["sha256"] == hashlib.sha256(scan).hexdigest()
+        async with other.http.get(f"{other.base}/api/v1/call-scripts/{script['id']}/notice") as answer:
+            assert answer.headers["X-Content-SHA256"] == script["notice_file"]["sha256"]
+            assert await answer.read() == scan
+
+
+def _second_script(scan: bytes) -> bytes:
+    now = SystemClock().now()
+    body = {
+        "caller_id": "0519110",
+        "greeting": "您好，这里是公安110，您是{plate}的车主吗？",
+        "notice_number": "武公指〔2026〕12号",
+        "notice_date": local(now).date().isoformat(),
+        "effective_from": rfc3339(now + timedelta(seconds=10)),
+        "notice_file": {
+            "name": "通知.pdf",
+            "media_type": "application/pdf",
+            "content_base64": base64.b64encode(scan).decode(),
+        },
+    }
+    return json.dumps(body).encode()
+
+
+async def _build_prompts(stack: Stack) -> None:
+    tone = f"sh -c 'sox -n $0 synth 1.5 sine {PITCH}' {{wav}} {{text}}"
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services", "prompts", "build", "--script", "2"),
+        cwd=ROOT,
+        env=os.environ | stack.environment | {"MOVECAR_TTS_COMMAND": tone},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, report = await run.communicate()
+    assert run.returncode == 0, report.decode()
+
+
+async def _attempt(client: Client, case_id: str, state: str) -> dict[str, Any]:
+    """Return the only attempt of a case once it is in this state."""
+    async with asyncio.timeout(40):
+        while True:
+            _, case = await client.get(f"/cases/{case_id}")
+            if [attempt["state"] for attempt in case["attempts"]] == [state]:
+                return dict(case["attempts"][0])
+            await asyncio.sleep(0.05)
+
+
+async def _purity(operator: Client, supervisor: Client, case_id: str, attempt_id: str) -> float:
+    """Return the share, 0 to 1, that `PITCH` has in the first tenth of a second that the owner heard."""
+    recording = await _recording(operator, case_id, attempt_id)
+    async with supervisor.http.get(f"{supervisor.base}/api/v1/recordings/{recording}/audio") as answer:
+        with wave.open(io.BytesIO(await answer.read())) as sound:
+            samples, rate = array.array("h", sound.readframes(sound.getnframes())), sound.getframerate()
+    onset = next(at for at, sample in enumerate(samples) if abs(sample) > 1000)
+    heard = samples[onset : onset + rate // 10]
+    turn = cmath.exp(-2j * cmath.pi * PITCH / rate)
+    along = sum(sample * turn**at for at, sample in enumerate(heard))
+    return 2 * abs(along) ** 2 / (len(heard) * sum(sample * sample for sample in heard))

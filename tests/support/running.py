@@ -1,6 +1,7 @@
 """Services running for a test: on real sockets, with a log-in per role."""
 
 import contextlib
+import io
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -89,9 +90,14 @@ class Client:
         """GET a path under /api/v1 and return status and decoded body."""
         return await self._send("GET", path, **options)
 
-    async def post(self, path: str, body: Any = None, **options: Any) -> tuple[int, Any]:
-        """POST JSON to a path under /api/v1."""
-        return await self._send("POST", path, json=body, **options)
+    async def post(
+        self, path: str, body: Any = None, *, large: bytes | None = None, **options: Any
+    ) -> tuple[int, Any]:
+        """POST JSON to a path under /api/v1; `large`: written already."""
+        if large is None:
+            return await self._send("POST", path, json=body, **options)
+        content = {"data": io.BytesIO(large), "headers": {"Content-Type": "application/json"}}
+        return await self._send("POST", path, **content, **options)
 
     async def _send(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         async with self.http.request(method, f"{self.base}/api/v1{path}", **options) as response:
