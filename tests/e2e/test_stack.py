@@ -467,5 +467,6 @@ async def _purity(operator: Client, supervisor: Client, case_id: str, attempt_id
     onset = next(at for at, sample in enumerate(samples) if abs(sample) > 1000)
     heard = samples[onset : onset + rate // 10]
     turn = cmath.exp(-2j * cmath.pi * PITCH / rate)
-    along = sum(sample * turn**at for at, sample in enumerate(heard))
-    return 2 * abs(along) ** 2 / (len(heard) * sum(sample * sample for sample in heard))
+    along = sum((sample * turn**at for at, sample in enumerate(heard)), 0j)
+    power = sum(sample * sample for sample in heard)
+    return float(2 * abs(along) ** 2 / (len(heard) * power))

@@ -27,6 +27,7 @@ class PlacedCall:
     script: int = 1
     mode: str = "notice"
     seat: str = ""
+    trunk: str = "trunk"
     attempt: str = field(default_factory=lambda: uuid.uuid4().hex)
     events: list[Message] = field(default_factory=list)
 
@@ -41,6 +42,7 @@ class PlacedCall:
             ring_seconds=ring_seconds,
             mode=self.mode,
             seat=self.seat,
+            trunk=self.trunk,
         ).wire()
 
     @property

@@ -23,7 +23,7 @@ SCAN = Scan("通知.pdf", "application/pdf", b"%PDF-1.4\n%%EOF\n")
 
 def run(home: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Result:
     monkeypatch.chdir(home)  # away from any .env
-    environment = {"MOVECAR_DATA_DIR": str(home / "var"), "COLUMNS": "200"}
+    environment = {"MOVECAR_DATA_DIR": str(home / "var"), "MOVECAR_SECRET_KEY": "x" * 40, "COLUMNS": "200"}
     return CliRunner().invoke(call_scripts, arguments, env=environment)
 
 
