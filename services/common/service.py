@@ -53,6 +53,8 @@ class Kernel:
     """Of the sandbox PBX, where there is one: both who calls owners and who calls the desk log in to it."""
     checks: dict[str, Check] = field(default_factory=dict)
     """The readiness checks of the services in this process, once it is wired."""
+    warnings: dict[str, Check] = field(default_factory=dict)
+    """Their warnings."""
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Kernel":
@@ -94,6 +96,8 @@ class Service:
     independent_tasks: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     """Work that runs also while the main database is away at the start; see `Process.start`."""
     checks: Mapping[str, Check] = field(default_factory=dict)
+    warnings: Mapping[str, Check] = field(default_factory=dict)
+    """What is not well though cases are taken and calls placed: `/readyz` names it and stays 200."""
     start: Callable[[], Awaitable[None]] = _nothing
     drain: Callable[[], Awaitable[None]] = _nothing
     """Lets go of requests that wait or stream, so that the server can stop."""
@@ -137,6 +141,7 @@ class Process:
         self.address = ""
         for service in services:
             kernel.checks.update(service.checks)
+            kernel.warnings.update(service.warnings)
 
     async def start(self) -> None:
         """Start the services, then their consumers and tasks, then listen.
@@ -194,8 +199,11 @@ class Process:
             checks["schema"] = _unprepared
         for service in self.services:
             checks |= service.checks
-        found = await asyncio.gather(*(_bounded(check) for check in checks.values()))
-        return {name: problem for name, problem in zip(checks, found, strict=True) if problem}
+        return await _ask(checks)
+
+    async def warnings(self) -> dict[str, str]:
+        """Return what is not well though this process takes cases and places calls, by part."""
+        return await _ask({name: check for one in self.services for name, check in one.warnings.items()})
 
     async def _check_database(self) -> str | None:
         await self.kernel.database.ping()
@@ -209,9 +217,9 @@ class Process:
         return web.json_response({"status": "alive"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        problems = await self.problems()
-        status = "not ready" if problems else "ready"
-        return web.json_response({"status": status, "problems": problems}, status=503 if problems else 200)
+        problems, warnings = await asyncio.gather(self.problems(), self.warnings())
+        body = {"status": "not ready" if problems else "ready", "problems": problems, "warnings": warnings}
+        return web.json_response(body, status=503 if problems else 200)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -234,6 +242,11 @@ class Process:
             "paths": paths,
             "components": self._document["components"] | {"schemas": schemas},
         }
+
+
+async def _ask(checks: Mapping[str, Check]) -> dict[str, str]:
+    found = await asyncio.gather(*(_bounded(check) for check in checks.values()))
+    return {name: problem for name, problem in zip(checks, found, strict=True) if problem}
 
 
 async def _unprepared() -> str | None:

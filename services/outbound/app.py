@@ -72,7 +72,8 @@ def build(kernel: Kernel) -> Service:
         ],
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
-        checks={"pbx": engine.check, "prompts": engine.check_prompts},
+        checks={"pbx": engine.check, "trunk": engine.check_trunk, "prompts": engine.check_prompts},
+        warnings={"trunks_out": engine.trunks_out},
         start=start,
         close=close,
     )

@@ -120,7 +120,7 @@ class Engine:
         return tasks
 
     async def check(self) -> str | None:
-        """Tell why no call can be placed now; None when one can, on any node over any trunk."""
+        """Tell why Asterisk cannot be used now; None when a call can be placed on any node."""
         if self.instances.taken_over:
             return "another process runs as this instance: give each a MOVECAR_INSTANCE of its own"
         if not self.switchboard.open_nodes:
@@ -128,7 +128,15 @@ class Engine:
                 return "finding out what became of earlier calls"
             reasons = ", ".join(sorted({pbx.reason for pbx in self._nodes.values()}))
             return f"link to the PBX is down: {reasons}"
-        return self.switchboard.problem()
+        return None
+
+    async def check_trunk(self) -> str | None:
+        """Tell why no call gets through though Asterisk can be used; None when one does."""
+        return self.switchboard.no_trunk()
+
+    async def trunks_out(self) -> str | None:
+        """Name the trunks that carry no calls while others do; None when all do."""
+        return self.switchboard.trunks_out()
 
     async def check_prompts(self) -> str | None:
         """Tell why an owner would not hear what was approved; None when all is well."""

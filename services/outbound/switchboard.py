@@ -106,8 +106,28 @@ class Switchboard:
             trunk.state is not TrunkState.OUT for route, trunk in self.trunks.items() if route.node in nodes
         ):
             return None
-        reasons = sorted({f"{route.trunk}: {trunk.reason}" for route, trunk in self.trunks.items()})
-        return f"every trunk is out of service ({', '.join(reasons)})"
+        return f"every trunk is out of service ({self._reasons()})"
+
+    def no_trunk(self) -> str | None:
+        """Tell why no call gets through though Asterisk can be used; None when one does."""
+        open_now = [trunk for route, trunk in self.trunks.items() if not self.closed[route.node]]
+        if not open_now or any(trunk.works for trunk in open_now):
+            return None
+        return f"no trunk is in service ({self._reasons()})"
+
+    def trunks_out(self) -> str | None:
+        """Name the trunks that carry no calls while others do, as `<node>/<trunk>: <reason>`."""
+        out = {
+            route: self.closed[route.node] or trunk.reason
+            for route, trunk in self.trunks.items()
+            if self.closed[route.node] or not trunk.works
+        }
+        if not out or len(out) == len(self.trunks):
+            return None
+        return ", ".join(f"{route.node}/{route.trunk}: {reason}" for route, reason in sorted(out.items()))
+
+    def _reasons(self) -> str:
+        return ", ".join(sorted({f"{route.trunk}: {trunk.reason}" for route, trunk in self.trunks.items()}))
 
     def refresh(self) -> None:
         """Have trunks tried that have been out for long enough."""

@@ -68,6 +68,8 @@ OWNERS_IN_A_ROW: Final = 3
 what the network beyond the trunk cannot reach."""
 _FIRST_REST: Final = timedelta(seconds=10)
 _LONGEST_REST: Final = timedelta(minutes=5)
+MISSED: Final = frozenset({"unreachable", "unregistered"})
+"""Why Asterisk itself misses a trunk."""
 NO_CHANNEL: Final = "no_channel"
 """Asterisk made no channel for a call: the trunk is known not to answer, or is not configured there."""
 
@@ -87,6 +89,17 @@ class Trunk:
     _failed_owners: set[str] = field(default_factory=set)
     _missing: set[str] = field(default_factory=set)
     _times_out: int = 0
+    _back: bool = False
+    """Asterisk found it again, having missed it; nothing was heard against it since."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it carries calls as far as is known.
+
+        One that is tried again only because it has rested is not known to be well until a call gets through;
+        one that failed by answering no OPTIONS and answers them again is.
+        """
+        return self.state is not TrunkState.OUT and (self.state is not TrunkState.PROBING or self._back)
 
     def carried(self, now: datetime) -> bool:
         """Take in that a call got through."""
@@ -97,7 +110,7 @@ class Trunk:
 
     def failed(self, owner: str, reason: str, now: datetime) -> bool:
         """Take in that a call to `owner` failed by the trunk."""
-        self.reason, self.failed_at = reason, now
+        self.reason, self.failed_at, self._back = reason, now, False
         self._failed_owners.add(owner)
         was = self.state
         self._apply(Signal.FAILED, now)
@@ -109,7 +122,7 @@ class Trunk:
 
     def lost(self, reason: str, now: datetime) -> bool:
         """Take in that Asterisk misses it: `unreachable` or `unregistered`."""
-        self.reason, self.failed_at = reason, now
+        self.reason, self.failed_at, self._back = reason, now, False
         self._missing.add(reason)
         changed = self._apply(Signal.LOST, now)
         self.rests_until = None
@@ -118,7 +131,10 @@ class Trunk:
     def found(self, reason: str, now: datetime) -> bool:
         """Take in that Asterisk misses it no more for this reason."""
         self._missing.discard(reason)
-        return not self._missing and self._apply(Signal.FOUND, now)
+        if self._missing:
+            return False
+        self._back = self.reason in MISSED
+        return self._apply(Signal.FOUND, now)
 
     def unwatched(self, now: datetime) -> None:
         """Take in that nothing was heard of Asterisk for a while: what it missed may have come back."""

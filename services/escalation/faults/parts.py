@@ -24,6 +24,7 @@ PARTS: Mapping[str, Part] = {
     "disk": Part("磁盘（无法写入）", downtime=True),
     # Nobody is turned away yet: these tell the supervisor before it comes to that.
     "disk_low": Part("磁盘空间", downtime=False),
+    "trunks_out": Part("部分电话中继线路", downtime=False),
     "clock": Part("系统时钟", downtime=False),
     "certificate": Part("安全证书", downtime=False),
     "operators": Part("坐席在线", downtime=False),

@@ -99,7 +99,9 @@ async def test_while_no_trunk_works_calls_wait_and_the_service_is_not_ready(two_
     for name in ("carrier", "brokenx"):
         engine.switchboard.reported("main", name, "unreachable", well=False)
     contact = await rig.request(NUMBER + "0")
-    assert "every trunk is out of service" in str(await engine.check())
+    assert "every trunk is out of service" in str(engine.switchboard.problem())
+    assert (await engine.check(), await engine.trunks_out()) == (None, None)
+    assert "no trunk is in service" in str(await engine.check_trunk())
     assert (await rig.attempts(contact))[0].state == "queued"
     engine.switchboard.reported("main", "carrier", "unreachable", well=True)
     assert await rig.conclusion(contact) == "agreed"

@@ -61,6 +61,47 @@ def test_a_call_for_which_asterisk_makes_no_channel_takes_it_out_by_itself() -> 
     assert trunk.state is OUT
 
 
+Seen = tuple[str, str]
+
+
+@pytest.mark.parametrize(
+    ("seen", "works"),
+    [
+        ([], True),
+        # one failure says little
+        ([("failed", "sip_503")], True),
+        ([("failed", "no_channel")], False),
+        # it is tried again because time has passed: nothing is known yet
+        ([("failed", "no_channel"), ("rested", "")], False),
+        ([("failed", "no_channel"), ("rested", ""), ("carried", "")], True),
+        ([("failed", "no_channel"), ("rested", ""), ("failed", "sip_503")], False),
+        ([("lost", "unreachable")], False),
+        # Asterisk, which missed it, has found it again: that is known
+        ([("lost", "unreachable"), ("found", "unreachable")], True),
+        ([("lost", "unreachable"), ("lost", "unregistered"), ("found", "unreachable")], False),
+        ([("lost", "unreachable"), ("found", "unreachable"), ("failed", "sip_503")], False),
+        # it answers OPTIONS as it did while calls failed: that proves nothing
+        ([("failed", "no_channel"), ("found", "unreachable")], False),
+    ],
+)
+def test_whether_it_carries_calls_as_far_as_is_known(seen: list[Seen], works: bool) -> None:
+    trunk = Trunk(NOW)
+    for what, reason in seen:
+        match what:
+            case "failed":
+                trunk.failed("1", reason, NOW)
+            case "carried":
+                trunk.carried(NOW)
+            case "lost":
+                trunk.lost(reason, NOW)
+            case "found":
+                trunk.found(reason, NOW)
+            case _:
+                assert trunk.rests_until is not None
+                trunk.refresh(trunk.rests_until)
+    assert trunk.works is works
+
+
 def test_it_is_tried_after_a_rest_that_doubles_with_each_trial_that_fails() -> None:
     trunk, now, rests = out(), NOW, []
     for _ in range(8):

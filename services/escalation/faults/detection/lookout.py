@@ -24,8 +24,8 @@ from services.escalation.faults.detection.probes import (
     parts_seen,
 )
 
-_SEEN_BY_OUTBOUND = {"pbx": "pbx", "trunk": "trunk"}
-_SEEN_BY_MOVECAR = {"registry": "registry"}
+_SEEN_BY_OUTBOUND = ("pbx", "trunk", "trunks_out")
+_SEEN_BY_MOVECAR = ("registry",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,8 @@ class Lookout:
 
     async def _own_parts(self) -> Mapping[str, Reading]:
         problems: dict[str, str] = {}
-        for name, check in list(self._kernel.checks.items()):
+        checks = self._kernel.checks | self._kernel.warnings
+        for name, check in checks.items():
             if problem := await check():
                 problems[name] = problem
-        return parts_seen(problems, _SEEN_BY_MOVECAR | _SEEN_BY_OUTBOUND)
+        return parts_seen(problems, _SEEN_BY_MOVECAR + _SEEN_BY_OUTBOUND)

@@ -29,6 +29,8 @@ PING_SECONDS = 3.0
 MAX_SKEW_SECONDS = 5.0
 LOW_SPACE_BYTES = 500 * 1024 * 1024
 LOW_SPACE_SHARE = 0.05
+_HIDES: Mapping[str, Sequence[str]] = {"pbx": ("trunk", "trunks_out"), "trunk": ("trunks_out",)}
+"""Part → parts of which nothing can be said while it is down."""
 _BANNER = b"Asterisk Call Manager/"
 
 
@@ -51,10 +53,10 @@ async def bounded(probe: Probe, names: Sequence[str], seconds: float) -> Mapping
 class ProcessProbe:
     """A neighbour's process: `/livez` says that it runs, `/readyz` what is wrong with the parts it sees.
 
-    `parts` says which problem of its `/readyz` is about which part; a problem's name may begin with the key.
+    `parts` are those whose problems and warnings its `/readyz` names.
     """
 
-    def __init__(self, name: str, address: str, parts: Mapping[str, str], clock: Clock) -> None:
+    def __init__(self, name: str, address: str, parts: Sequence[str], clock: Clock) -> None:
         host, _, port = address.rpartition(":")
         here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # nosec B104 - compared, not bound
         self.name = name
@@ -87,19 +89,22 @@ class ProcessProbe:
         try:
             timeout = aiohttp.ClientTimeout(total=READY_SECONDS)
             async with http.get(f"{self._base}/readyz", timeout=timeout) as response:
-                problems: dict[str, Any] = (await response.json()).get("problems", {})
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, AttributeError):
+                report: dict[str, Any] = await response.json()
+                said = {**report.get("warnings", {}), **report.get("problems", {})}
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, TypeError, AttributeError):
             return {}
-        return parts_seen(problems, self._parts)
+        return parts_seen(said, self._parts)
 
 
-def parts_seen(problems: Mapping[str, Any], parts: Mapping[str, str]) -> dict[str, Reading]:
-    """Return what a list of problems says of the parts."""
-    found = dict.fromkeys(parts.values(), GOOD)
-    for name, problem in problems.items():
-        for beginning, part in parts.items():
-            if name.startswith(beginning):
-                found[part] = bad(str(problem)[:200])
+def parts_seen(said: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Reading]:
+    """Return what problems and warnings say of the parts: what is not named is well.
+
+    Of a part behind one that is down nothing is known: a trunk does not recover by Asterisk's going away.
+    """
+    found = {name: bad(str(said[name])[:200]) if name in said else GOOD for name in parts}
+    for name, hidden in _HIDES.items():
+        if found.get(name, GOOD).health == "bad":
+            found |= {other: UNKNOWN for other in hidden if other in found}
     return found
 
 

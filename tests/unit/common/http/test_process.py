@@ -20,7 +20,18 @@ async def _get(address: str, path: str) -> tuple[int, Any]:
 
 async def test_alive_and_ready(running: Running) -> None:
     assert await _get(running.address, "/livez") == (200, {"status": "alive"})
-    assert await _get(running.address, "/readyz") == (200, {"status": "ready", "problems": {}})
+    ready = {"status": "ready", "problems": {}, "warnings": {}}
+    assert await _get(running.address, "/readyz") == (200, ready)
+
+
+async def test_a_warning_is_named_and_the_process_stays_ready(tmp_path: Path) -> None:
+    async def less() -> str | None:
+        return "main/second: sip_503"
+
+    service = Service("outbound", warnings={"trunks_out": less})
+    async with serving(settings_for(tmp_path), [lambda _: service]) as process:
+        status, report = await _get(process.address, "/readyz")
+        assert (status, report["warnings"]) == (200, {"trunks_out": "main/second: sip_503"})
 
 
 async def test_not_ready_says_which_part_and_stays_alive(tmp_path: Path) -> None:
@@ -48,6 +59,7 @@ async def test_not_ready_says_which_part_and_stays_alive(tmp_path: Path) -> None
                     "registry": "ConnectionRefusedError",  # the message stays in the log
                     "pbx": "no answer within 3 s",
                 },
+                "warnings": {},
             },
         )
         assert (await _get(process.address, "/livez"))[0] == 200
