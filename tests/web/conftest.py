@@ -1,6 +1,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 
@@ -19,10 +21,16 @@ async def browser() -> AsyncIterator[Browser]:
         yield browser
 
 
+@pytest.fixture
+def overrides() -> dict[str, Any]:
+    """Settings of the product that a module wants otherwise."""
+    return {}
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def product(tmp_path: Path) -> AsyncIterator[Process]:
+async def product(tmp_path: Path, overrides: dict[str, Any]) -> AsyncIterator[Process]:
     """The three services in one process, with the console."""
-    async with everything(demo_settings(tmp_path)) as process:
+    async with everything(demo_settings(tmp_path, **overrides)) as process:
         yield process
 
 

@@ -5,10 +5,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Page
+from playwright.async_api import Browser, Page
 
 from tests.support.running import Client
 from tests.web.browser import PASSWORD, WINDOW, demo_settings, everything, launched, log_in
+from tests.web.test_scripts import attach as attach_notice
+from tests.web.test_scripts import fill as fill_draft
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _CASES: tuple[dict[str, Any], ...] = (
@@ -34,6 +36,25 @@ async def _shoot(page: Page, name: str) -> None:
     await page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
 
+async def _others(browser: Browser, address: str) -> None:
+    """Photograph a page of the supervisor's, and the administrator's."""
+    supervisor = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
+    await log_in(supervisor, address, "sup1")
+    await supervisor.get_by_role("button", name="录音", exact=True).click()
+    await supervisor.get_by_role("button", name="听录音").first.click()
+    await supervisor.locator("audio").wait_for()
+    await _shoot(supervisor, "recordings")
+
+    admin = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
+    await log_in(admin, address, "adm1")
+    await fill_draft(admin)
+    await attach_notice(admin)
+    await admin.get_by_text("待批准").wait_for()
+    await admin.locator("tbody tr").first.get_by_role("button", name="查看").click()
+    await admin.get_by_text("起草人不能自己批准").wait_for()
+    await _shoot(admin, "scripts")
+
+
 async def main() -> None:
     """Run a demo, let something happen, photograph it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
@@ -42,7 +63,7 @@ async def main() -> None:
         async with everything(settings) as process, launched() as browser:
             await _open_cases(process.address)
 
-            operator = await (await browser.new_context(viewport=WINDOW)).new_page()
+            operator = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
             await log_in(operator, process.address, "op2")
             await operator.get_by_text("同意挪车").wait_for()
             await operator.get_by_text("占线").wait_for()
@@ -55,7 +76,7 @@ async def main() -> None:
             await operator.get_by_role("button", name="改为 苏D10003").wait_for()
             await _shoot(operator, "operator")
 
-            desk = await (await browser.new_context(viewport=WINDOW)).new_page()
+            desk = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
             await log_in(desk, process.address, "desk1")
             async with Client(process.address) as other:
                 await other.log_in("op1", PASSWORD)
@@ -72,7 +93,14 @@ async def main() -> None:
             await desk.get_by_label("处警民警").last.fill("张警官 020123")
             await desk.get_by_role("button", name="签收").last.click()
             await desk.get_by_role("region", name="处置中").get_by_text("张警官 020123").wait_for()
+            async with Client(process.address) as supervisor:
+                await supervisor.log_in("sup1", PASSWORD)
+                await supervisor.post("/faults", {"component": "registry", "reason": "省厅平台无应答"})
+            await desk.locator(".fault-news").wait_for()
+            await desk.get_by_text("催办经过").first.click()
+            await desk.get_by_text("下一步").wait_for()
             await _shoot(desk, "desk")
+            await _others(browser, process.address)
 
 
 if __name__ == "__main__":

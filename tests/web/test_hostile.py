@@ -7,6 +7,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
 from services.common.service import Process
+from services.outbound.incidents import open_incident
 from tests.support.running import Client
 from tests.web.browser import card
 from tests.web.conftest import OpenPage
@@ -52,6 +53,16 @@ async def poison(page: Page) -> None:
         "escalations?*",
         "escalations/*/ack",
         "escalations/*/chain",
+        "recordings?*",
+        "incidents?*",
+        "faults?*",
+        "faults/maintenance",
+        "faults/*/notices",
+        "no-machine-calls?*",
+        "call-records/**",
+        "trunks",
+        "call-scripts?*",
+        "call-scripts/*",
     ):
         await page.route(f"**/api/v1/{path}", answer)
 
@@ -94,6 +105,41 @@ async def test_hostile_text_is_shown_as_text_everywhere_at_the_desk(desk: Page, 
     await escalation.get_by_role("button", name="签收").click()
     await expect(desk.get_by_role("region", name="处置中")).to_contain_text("<img src=x")
     await is_unharmed(desk)
+
+
+async def test_hostile_text_is_shown_as_text_on_the_pages_of_who_supervises(
+    open_page: OpenPage, product: Process, api: Client
+) -> None:
+    page = await open_page("sup1")
+    status, case = await api.post(
+        "/cases", {"plate": "苏D10005", "location": "甲", "requester_phone": "13912345678"}
+    )
+    assert status == 201
+    await expect(card(page, "苏D10005")).to_contain_text("已转110")
+    await api.post(f"/cases/{case['id']}/no-machine-calls", {"note": "甲"})
+    async with Client(product.address) as supervisor:
+        supervisor.become(product, "supervisor")
+        await supervisor.post("/faults", {"component": "pbx", "reason": "甲"})
+        plan = {"from": "2098-01-01T00:00:00Z", "to": "2099-01-01T00:00:00Z"}
+        await supervisor.post("/faults/maintenance", plan | {"component": "pbx", "note": "甲"})
+    async with product.kernel.database.transaction() as session:
+        now = product.kernel.clock.now()
+        await open_incident(session, "toll_fraud", "甲", now, detail={HOSTILE: {"x": HOSTILE}, "reason": "x"})
+    await poison(page)
+    await page.reload()
+    await expect(page.locator(".fault-news").first).to_contain_text("<img src=x")
+    for name in ("录音", "异常", "故障", "勿呼名单", "线路", "话术"):
+        await page.get_by_role("button", name=name, exact=True).click()
+        await expect(page.locator("tbody tr").first).to_contain_text("<img src=x")
+        await is_unharmed(page)
+    await page.get_by_role("button", name="查看").click()
+    await expect(page.locator(".drawer .history")).to_contain_text("<img src=x")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="故障", exact=True).click()
+    await expect(page.locator(".plans")).to_contain_text("<img src=x")
+    await page.get_by_role("button", name="查看").first.click()
+    await expect(page.locator(".drawer .notices")).to_contain_text("<img src=x")
+    await is_unharmed(page)
 
 
 async def test_hostile_errors_are_shown_as_text(operator: Page) -> None:

@@ -20,7 +20,7 @@ async def fits(page: Page) -> None:
         await page.set_viewport_size({"width": width, "height": height})
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         nameless = await page.evaluate(
-            """() => [...document.querySelectorAll("input, select, button")]
+            """() => [...document.querySelectorAll("input, select, textarea, button")]
                  .filter((control) => !(control.labels?.length || control.textContent.trim()))
                  .map((control) => control.outerHTML)"""
         )
@@ -45,6 +45,10 @@ async def test_every_page_fits_a_seat_and_a_phone(open_page: OpenPage, api: Clie
         await page.get_by_role("button", name="查询", exact=True).click()
         await expect(page.locator("tbody tr")).to_have_count(2)
         await fits(page)
+    if username != "op1":
+        for tab in await page.get_by_role("navigation").get_by_role("button").all():
+            await tab.click()
+            await fits(page)
 
 
 async def test_the_log_in_page_fits_too(operator: Page) -> None:

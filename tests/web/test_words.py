@@ -30,6 +30,7 @@ from services.outbound.guard.alarms import KINDS as ALARMS
 from services.outbound.guard.verdict import Reason
 from services.outbound.scripts.machine import Standing
 from services.outbound.scripts.machine import Trigger as ScriptTrigger
+from services.outbound.trunks import TrunkState
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -70,6 +71,7 @@ LISTS: dict[str, set[str]] = {
     "AUDIENCES": set(get_args(Audience)),
     "NOTICE_KINDS": set(get_args(DutyKind)),
     "NOTICE_STATUSES": set(get_args(NoticeStatus)),
+    "TRUNK_STATES": {str(state) for state in TrunkState},
     "SCRIPT_STATUSES": set(get_args(Standing)),
     "COLORS": {str(color) for color in Color},
     "ROLES": set(ROLES),

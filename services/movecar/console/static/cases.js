@@ -10,6 +10,7 @@ import { FaultNews } from "./faultnews.js";
 import { faultsPage } from "./faults.js";
 import { openFile } from "./file.js";
 import { incidentsPage } from "./incidents.js";
+import { linesPage } from "./lines.js";
 import { LiveCases, OPEN } from "./live.js";
 import { Order } from "./order.js";
 import { recordingsPage } from "./recordings.js";
@@ -32,6 +33,7 @@ const FURTHER = [
   { name: "faults", label: "故障", make: faultsPage, roles: ["supervisor"] },
   { name: "wishes", label: "勿呼名单", make: wishesPage, roles: ["supervisor", "auditor"] },
   { name: "checking", label: "话单核对", make: checkingPage, roles: ["supervisor", "auditor"] },
+  { name: "lines", label: "线路", make: linesPage, roles: ["supervisor", "auditor"] },
   { name: "scripts", label: "话术", make: scriptsPage, roles: ["supervisor", "auditor"] },
 ];
 

@@ -50,6 +50,7 @@ export class FaultNews {
     banner.type = type;
     banner.data = data;
     banner.element.dataset.type = type;
+    banner.element.classList.toggle("harmless", data.downtime === false);
     banner.dismiss.hidden = OPEN.includes(type);
     setText(banner.words, words(type, data));
     this.banners.set(id, banner);

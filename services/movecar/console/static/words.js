@@ -323,6 +323,7 @@ export const INCIDENT_KINDS = {
   night_spike: "夜间呼叫异常增多",
   call_spike: "呼叫异常增多",
   toll_fraud: "疑似盗打",
+  trunk_out: "中继停用",
 };
 
 export const INCIDENT_DETAILS = {
@@ -339,6 +340,20 @@ export const INCIDENT_DETAILS = {
   size: "字节",
   call_seconds: "通话秒数",
   dialed_at: "拨出时间",
+};
+
+export const TRUNK_STATES = {
+  in_service: "正常",
+  suspect: "有疑，逐个试拨",
+  out: "停用",
+  probing: "恢复试拨中",
+};
+
+export const LINE_PROBLEMS = {
+  not_started: "尚未接通",
+  events_missed: "正在补查错过的通话",
+  invite_unanswered: "呼出无应答",
+  no_channel: "没有可用通道",
 };
 
 export const SCRIPT_STATUSES = {
