@@ -231,6 +231,7 @@ export const COMPONENTS = {
   registry: "车辆登记信息查询",
   disk: "磁盘（无法写入）",
   disk_low: "磁盘空间",
+  trunks_out: "部分电话中继线路",
   clock: "系统时钟",
   certificate: "安全证书",
   operators: "坐席在线",
