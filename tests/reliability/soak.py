@@ -62,6 +62,7 @@ class SoakStack(Stack):
     def _make_servers(self) -> None:
         super()._make_servers()
         directory = self.plan.directory.absolute()
+        del self._parts["seats"]  # nobody is connected: each owner's own answer is judged
         self._parts["owners"] = make_owners(directory / "owners", press_after=PRESS_AFTER)
         self._parts["asterisk"] = HastySwitch(
             directory / "asterisk",
