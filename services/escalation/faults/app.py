@@ -15,6 +15,7 @@ from services.escalation.faults.channels.phone import PhoneChannel
 from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
+from services.escalation.faults.losses import Losses
 from services.escalation.faults.merge import Merger
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Audience
@@ -38,7 +39,13 @@ class Faults:
         names: dict[Audience, list[str]] = {"desk": [], "supervisor": [], "drill": []}
         for channel in channels:
             names[channel.audience].append(channel.name)
-        self.engine = Engine(self._journal, clock, names, timedelta(seconds=settings.fault_after))
+        self.engine = Engine(
+            self._journal,
+            clock,
+            names,
+            timedelta(seconds=settings.fault_after),
+            losses=Losses(kernel.database),
+        )
         self._merger = Merger(self._journal, kernel.database, clock)
         self.people = People(self.engine, self._journal, clock)
         self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone)

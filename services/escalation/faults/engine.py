@@ -140,7 +140,7 @@ class Engine:
         changed: list[Record] = list(self._released(now))
         last = next((record.at for record in records if isinstance(record, Beat)), None)
         if last is not None and abs(self.watching_since - last) > self._fault_after:
-            changed += self._gap(min(last, self.watching_since), self.watching_since)
+            changed += await self._gap(min(last, self.watching_since), self.watching_since)
         await self._save([*changed, Beat(OWN_BEAT, now)])
 
     async def observe(self, readings: Mapping[str, Reading]) -> None:
@@ -286,10 +286,14 @@ class Engine:
             at = judged.component.recovered_at or now
             # More than one is open when the journal could not be read at the start.
             for one in [one for one in self.book.faults.values() if _found_open(one, name)]:
-                records += self.recovered(one, at, await self._losses(replace(one, recovered_at=at)))
+                records += self.recovered(one, at, await self.lost(one, at))
         return records
 
-    def _gap(self, began_at: datetime, now: datetime) -> Iterator[Record]:
+    async def lost(self, fault: Fault, at: datetime) -> str:
+        """Return what a fault that is over at a moment cost, as far as can be known."""
+        return await self._losses(replace(fault, recovered_at=max(at, fault.began_at)))
+
+    async def _gap(self, began_at: datetime, now: datetime) -> list[Record]:
         downtime = part(self._own_name).downtime
         fault = Fault(
             id=new_id(),
@@ -302,8 +306,8 @@ class Engine:
             downtime=downtime,
         )
         opened = list(self.open(fault))
-        yield from opened
-        yield from self.recovered(next(record for record in opened if isinstance(record, Fault)), now)
+        found = next(record for record in opened if isinstance(record, Fault))
+        return [*opened, *self.recovered(found, now, await self.lost(found, now))]
 
     def _released(self, now: datetime) -> Iterator[Record]:
         """Yield what was under way when we stopped, due at once, and deadlines no later than from now."""

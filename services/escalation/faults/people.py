@@ -74,7 +74,9 @@ class People:
     async def recover(self, fault_id: str, at: datetime | None = None) -> Fault:
         """Say that a fault is over; a repeat changes nothing. Raises UnknownFault."""
         fault = await self._get(fault_id)
-        await self._engine.change(self._engine.recovered(fault, at or self._clock.now()))
+        ended = at or self._clock.now()
+        lost = await self._engine.lost(fault, ended)
+        await self._engine.change(self._engine.recovered(fault, ended, lost))
         return await self._get(fault_id)
 
     async def give(self, fault_id: str, channel: str, note: str, by: str) -> None:
