@@ -84,6 +84,8 @@ class PbxSettings:
     seats: name and secret of each operator's telephone (B7), who sees the first of the filed numbers.
     seat_clients: networks they may be in. seat_wait: seconds an owner who has been greeted waits for a seat
     that rings.
+    shared_spool: where recordings are left when several switches leave them in one place; else below
+    `directory`.
     """
 
     directory: Path
@@ -110,6 +112,7 @@ class PbxSettings:
     seats: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     seat_clients: tuple[str, ...] = ("127.0.0.1/32",)
     seat_wait: int = 15
+    shared_spool: Path | None = None
 
     def __post_init__(self) -> None:
         for name, alphabet in _ALPHABETS.items():
@@ -131,6 +134,8 @@ class PbxSettings:
         for name in ("ami_clients", "seat_clients"):
             for network in getattr(self, name):
                 _checked(name, lambda value: str(ipaddress.ip_network(value)), network)
+        if self.shared_spool is not None and re.fullmatch(_PATH, str(self.shared_spool)) is None:
+            raise PbxSettingError(f"shared_spool must match {_PATH}")
         _check_trunks(self.trunks)
         _check_seats(self.seats)
 
@@ -155,7 +160,7 @@ class PbxSettings:
     @property
     def recordings(self) -> Path:
         """Where each answered call's recording is: `<attempt id>.wav`."""
-        return self.spool / "movecar"
+        return self.shared_spool or self.spool / "movecar"
 
     @property
     def run(self) -> Path:

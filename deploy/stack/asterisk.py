@@ -36,7 +36,7 @@ class Asterisk:
         *,
         prompts: Path,
         trunk_uri: str,
-        **settings: int | str | tuple[str, ...] | tuple[tuple[str, str], ...],
+        **settings: int | str | tuple[str, ...] | tuple[tuple[str, str], ...] | Path | None,
     ) -> None:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")
@@ -99,7 +99,7 @@ class Asterisk:
             [*self._program.command, "-f", "-C", str(self.settings.etc / "asterisk.conf")],
             log=self.settings.directory / "console.log",
             account=self._account,
-            needs=[self.settings.directory, self._program.home],
+            needs=[self.settings.directory, self._program.home, *self._elsewhere],
             cwd=Path("/"),
             env={
                 "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
@@ -128,6 +128,11 @@ class Asterisk:
     def kill(self) -> None:
         """SIGKILL: calls, and up to a second of AstDB, are lost."""
         self.child.kill()
+
+    @property
+    def _elsewhere(self) -> list[Path]:
+        shared = self.settings.shared_spool
+        return [] if shared is None else [shared]
 
     def _lay_out(self) -> None:
         settings = self.settings

@@ -36,6 +36,12 @@ SCENARIO = Path(__file__).with_name("owners.xml")
 _TALK_SECONDS = 120
 
 
+def full_network() -> str:
+    """The scenario of a trunk that answers OPTIONS, and every call with 503."""
+    first = '<nop test="unallocated"'
+    return SCENARIO.read_text("utf-8").replace(first, f'<nop next="congestion"/>\n  {first}', 1)
+
+
 class Owners:
     """The SIPp process. `press_after`: seconds between answering and pressing a key; `late`: the same for
     those who take their time; `trace`: keep every SIP message (off for load tests); `scenario`: who behaves
@@ -61,7 +67,8 @@ class Owners:
         self._press_after = press_after
         self._late = late
         self._trace = trace
-        self._scenario = scenario or SCENARIO.read_text("utf-8")
+        self.scenario = scenario or SCENARIO.read_text("utf-8")
+        """What they do once they are started the next time."""
         self._program = packages.sipp_for_keypresses()
         self._pcaps = packages.sipp_pcaps()
         self._child: Child | None = None
@@ -95,7 +102,7 @@ class Owners:
     def spawn(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         scenario = self.directory / "owners.xml"
-        text = self._scenario.replace("PCAPS", str(self._pcaps))
+        text = self.scenario.replace("PCAPS", str(self._pcaps))
         text = text.replace("PRESS_AFTER", str(round(self._press_after * 1000)))
         tone = self.directory / "voice.pcap"
         write_tone(tone, OWNER_HERTZ, _TALK_SECONDS)

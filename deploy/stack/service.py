@@ -18,6 +18,7 @@ class ServiceProcess:
     def __init__(
         self, name: str, listen: str, environment: Mapping[str, str], log: Path, path: str = "/livez"
     ) -> None:
+        """`name`: of the service, and perhaps `-` and which one of several it is."""
         self.name = name
         self.listen = listen
         self.log = log
@@ -35,7 +36,7 @@ class ServiceProcess:
     def spawn(self) -> None:
         self._child = Child(
             self.name,
-            [sys.executable, "-m", f"services.{self.name}"],
+            [sys.executable, "-m", f"services.{self.name.partition('-')[0]}"],
             log=self.log,
             account=myself(),
             cwd=ROOT,

@@ -49,6 +49,8 @@ WRONG: list[tuple[str, Any]] = [
     ("max_seconds", 100_000),
     ("key_wait", 0),
     ("memory", 1),
+    ("shared_spool", Path("relative")),
+    ("shared_spool", Path("/srv/spool,x")),  # a comma would begin MixMonitor's options
 ]
 
 
@@ -134,3 +136,9 @@ def test_only_its_owner_can_read_what_is_written(tmp_path: Path) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in settings.etc.iterdir()}
     assert set(modes.values()) == {0o600}
     assert "extensions.conf" in modes
+
+
+def test_switches_may_leave_their_recordings_in_one_place() -> None:
+    own, shared = PbxSettings(**GOOD), PbxSettings(**GOOD, shared_spool=Path("/srv/recordings"))
+    assert "MixMonitor(/srv/pbx/spool/movecar/${ATTEMPT}.wav)" in render(own)["extensions.conf"]
+    assert "MixMonitor(/srv/recordings/${ATTEMPT}.wav)" in render(shared)["extensions.conf"]

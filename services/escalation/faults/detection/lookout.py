@@ -55,7 +55,8 @@ class Lookout:
             self._closing.append(redis)
         self._ask(DiskProbe(settings.data_dir / "faults"), "disk", seconds=PING_SECONDS)
         if settings.pbx == "asterisk":
-            self._ask(ManagerProbe(settings.ami_host, settings.ami_port), "pbx", seconds=PING_SECONDS)
+            nodes = [(node.host, node.port) for node in settings.asterisk_nodes]
+            self._ask(ManagerProbe(nodes), "pbx", seconds=PING_SECONDS)
         if self._kernel.checks.keys() & {"pbx", "registry"}:
             self._ask(self._own_parts, seconds=READY_SECONDS)
         else:

@@ -1,6 +1,7 @@
 """Looking at the parts: each probe asks one of them for itself, with a deadline, and says what it found."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -151,18 +152,38 @@ class RedisProbe:
 
 
 class ManagerProbe:
-    """Asterisk's manager: it greets whoever connects. Without log-in: nothing of outbound is needed."""
+    """Asterisk's manager: it greets whoever connects. Without log-in: nothing of outbound is needed.
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    Of several nodes one is enough: calls go there. That a single one is away is outbound's to tell.
+    """
+
+    def __init__(self, nodes: Sequence[tuple[str, int]]) -> None:
+        self._nodes = nodes
 
     async def __call__(self) -> Mapping[str, Reading]:
-        reader, writer = await asyncio.open_connection(self._host, self._port)
+        looks = [asyncio.ensure_future(_greeting(*node)) for node in self._nodes]
         try:
-            greeting = await reader.read(len(_BANNER))
+            for look in asyncio.as_completed(looks):
+                with contextlib.suppress(OSError):
+                    if await look:
+                        return {"pbx": GOOD}
         finally:
-            writer.close()
-        return {"pbx": GOOD if _BANNER.startswith(greeting) and greeting else bad("未返回AMI标识")}
+            for look in looks:
+                look.cancel()
+            await asyncio.gather(*looks, return_exceptions=True)
+        if failed := next((error for look in looks if (error := look.exception())), None):
+            raise failed
+        return {"pbx": bad("未返回AMI标识")}
+
+
+async def _greeting(host: str, port: int) -> bool:
+    """Whether an Asterisk manager answers there. Raises OSError when nobody does."""
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        greeting = await reader.read(len(_BANNER))
+    finally:
+        writer.close()
+    return bool(greeting) and _BANNER.startswith(greeting)
 
 
 class DiskProbe:
