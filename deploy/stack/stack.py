@@ -25,7 +25,6 @@ from services.common.ami.actions import ONE_TRUNK
 from services.common.settings import MAIN_NODE
 
 _P = TypeVar("_P", bound=Part)
-_SERVICES = ("escalation", "outbound", "movecar")
 
 
 def _free_address() -> str:

@@ -138,8 +138,18 @@ async def opened(operator: Client, plates: Collection[str]) -> dict[str, str]:
 
 async def settled(operator: Client, cases: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Plate → case, each where it came to rest."""
-    found = await asyncio.gather(*(until(operator, case, SETTLED, SECONDS) for case in cases.values()))
+    found = await asyncio.gather(*(_settled(operator, case) for case in cases.values()))
     return dict(zip(cases, found, strict=True))
+
+
+async def _settled(operator: Client, case_id: str) -> dict[str, Any]:
+    # A case comes to rest on the keypress; the call's own end follows it.
+    async with asyncio.timeout(SECONDS):
+        while True:
+            case = await until(operator, case_id, SETTLED, SECONDS)
+            if all(attempt["state"] == "ended" for attempt in case["attempts"]):
+                return case
+            await asyncio.sleep(0.05)
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]], every: float = 0.1) -> None:
