@@ -1,6 +1,5 @@
 """What the switch refuses or bounds, whoever is at the manager interface: B1, B4, and the fault cases."""
 
-import dataclasses
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
@@ -325,20 +324,5 @@ def test_two_switches_share_no_file_but_the_program(
 ) -> None:
     one, other = asterisk_server.settings, tight_server.settings
     assert one.directory != other.directory
-    shared = {
-        "modules",
-        "trunk_uri",
-        "trunks",
-        "ami_user",
-        "ami_host",
-        "ami_clients",
-        "sip_host",
-        "caller_ids",
-        "key_wait",
-        "seat_clients",
-        "desk_number",
-        "desk_caller_id",
-    }
-    for field in dataclasses.fields(one):
-        if field.name not in shared:
-            assert getattr(one, field.name) != getattr(other, field.name), field.name
+    for name in ("directory", "ami_port", "ami_secret", "sip_port", "rtp_first"):
+        assert getattr(one, name) != getattr(other, name), name
