@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from services.common.switches import client_uri
+
 CALLER_ID = "0519110"
 """The number that calls go out from (B1)."""
 DESK_NUMBER = "051981997327"
@@ -28,12 +30,34 @@ contact = {uri}?P-Asserted-Identity=%22{caller_id}%22%20%3Csip:{caller_id}%40{do
 
 [{name}](caller)
 aors = {name}
-from_user = {caller_id}
+{account}from_user = {caller_id}
 set_var = CHANNEL(hangup_handler_push)=movecar-gone,s,1
 set_var = CONNECTEDLINE(priv-num,i)={caller_id}
 set_var = CONNECTEDLINE(priv-num-pres,i)=allowed
 set_var = CONNECTEDLINE(priv-name,i)={caller_id}
 set_var = CONNECTEDLINE(priv-name-pres,i)=allowed
+"""
+
+_REGISTRATION = """\
+[{trunk}-account]
+type = auth
+auth_type = userpass
+username = {user}
+password = {secret}
+
+[{trunk}-account]
+type = registration
+transport = transport
+outbound_auth = {trunk}-account
+server_uri = {uri}
+client_uri = {client}
+contact_user = {user}
+expiration = 300
+retry_interval = 10
+forbidden_retry_interval = 30
+fatal_retry_interval = 60
+max_retries = 1000000
+auth_rejection_permanent = no
 """
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -50,6 +74,7 @@ _ALPHABETS = {
     "desk_caller_id": r"[0-9]{3,12}",
 }
 _TRUNK_NAME = r"[a-z][a-z0-9]{0,19}"
+_ACCOUNT = r"[A-Za-z0-9._-]{1,64}"
 _SEAT_NAME = r"[a-z0-9]{1,20}"
 _SEAT_KEY = _ALPHABETS["ami_secret"]
 _BOUNDS = {
@@ -79,7 +104,8 @@ class PbxSettings:
     the same time. max_seconds: longest call. key_wait: seconds the owner has to press a key after the menu.
     memory: attempts whose results are kept in AstDB. caller_ids: the filed numbers; a call goes out from one
     of them, by the endpoint it is placed on, and from no other (B1).
-    trunks: name and URI of each; none given: `trunk`, at trunk_uri. qualify_seconds: how often they are asked
+    trunks: name and URI of each; none given: `trunk`, at trunk_uri. registrations: trunk, user and secret of
+    those that want one. qualify_seconds: how often they are asked
     whether they are there (OPTIONS); 0: never.
     seats: name and secret of each operator's telephone (B7), who sees the first of the filed numbers.
     seat_clients: networks they may be in. seat_wait: seconds an owner who has been greeted waits for a seat
@@ -97,6 +123,7 @@ class PbxSettings:
     rtp_last: int
     trunk_uri: str = "sip:127.0.0.1:5070"
     trunks: tuple[tuple[str, str], ...] = ()
+    registrations: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
     qualify_seconds: int = 10
     ami_user: str = "movecar"
     ami_host: str = "127.0.0.1"
@@ -137,6 +164,7 @@ class PbxSettings:
         if self.shared_spool is not None and re.fullmatch(_PATH, str(self.shared_spool)) is None:
             raise PbxSettingError(f"shared_spool must match {_PATH}")
         _check_trunks(self.trunks)
+        _check_registrations(self.registrations, {name for name, _ in self.trunks} or {TRUNK})
         _check_seats(self.seats)
 
     @property
@@ -187,6 +215,8 @@ def render(settings: PbxSettings) -> dict[str, str]:
     values["caller_id"] = settings.caller_ids[0]
     domain = f"[{settings.sip_host}]" if ":" in settings.sip_host else settings.sip_host
     values["sip_domain"] = domain
+    trunks = dict(settings.trunks or ((TRUNK, settings.trunk_uri),))
+    registered = {trunk for trunk, _, _ in settings.registrations}
     values["callers"] = "\n".join(
         _CALLER.format(
             name=f"{trunk}-{number}",
@@ -194,14 +224,25 @@ def render(settings: PbxSettings) -> dict[str, str]:
             uri=uri.partition(";")[0],
             domain=domain,
             qualify=settings.qualify_seconds,
+            account=f"outbound_auth = {trunk}-account\n" if trunk in registered else "",
         )
-        for trunk, uri in settings.trunks or ((TRUNK, settings.trunk_uri),)
+        for trunk, uri in trunks.items()
         for number in dict.fromkeys(settings.caller_ids)
+    )
+    values["registrations"] = "\n".join(
+        _REGISTRATION.format(
+            trunk=trunk,
+            user=user,
+            secret=secret,
+            uri=trunks[trunk].partition(";")[0],
+            client=client_uri(trunks[trunk], user),
+        )
+        for trunk, user, secret in settings.registrations
     )
     uri = settings.trunk_uri.partition(";")[0]
     desk_uri = uri.replace("sip:", f"sip:{settings.desk_number}@", 1)
     values["desk"] = _CALLER.format(
-        name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain, qualify=0
+        name="desk", caller_id=settings.desk_caller_id, uri=desk_uri, domain=domain, qualify=0, account=""
     )
     values["seats"] = "\n".join(_seat(settings, values, *seat) for seat in settings.seats)
     unused = {f"{name}.conf": "" for name in _UNUSED}
@@ -234,6 +275,14 @@ def _check_trunks(trunks: tuple[tuple[str, str], ...]) -> None:
             raise PbxSettingError(f"trunks: a name must match {_TRUNK_NAME}, a URI {uri_alphabet}")
     if len({name for name, _ in trunks}) < len(trunks):
         raise PbxSettingError("trunks: a name is given twice")
+
+
+def _check_registrations(registrations: tuple[tuple[str, str, str], ...], trunks: set[str]) -> None:
+    for trunk, user, secret in registrations:
+        if trunk not in trunks:
+            raise PbxSettingError(f"registrations: there is no trunk {trunk}")
+        if re.fullmatch(_ACCOUNT, user) is None or re.fullmatch(_ACCOUNT, secret) is None:
+            raise PbxSettingError(f"registrations: user and secret must match {_ACCOUNT}")
 
 
 def _check_seats(seats: tuple[tuple[str, str], ...]) -> None:

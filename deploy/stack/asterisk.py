@@ -36,7 +36,7 @@ class Asterisk:
         *,
         prompts: Path,
         trunk_uri: str,
-        **settings: int | str | tuple[str, ...] | tuple[tuple[str, str], ...] | Path | None,
+        **settings: int | str | tuple[str, ...] | tuple[tuple[str, ...], ...] | Path | None,
     ) -> None:
         self._program = asterisk_program()
         self._account = unprivileged("asterisk")

@@ -158,13 +158,22 @@ def challenged(answer: str) -> dict[str, str]:
     return dict(re.findall(r'(realm|nonce|opaque)="([^"]*)"', answer))
 
 
-def authorization(user: str, secret: str, method: str, uri: str, challenge: Mapping[str, str]) -> str:
+def authorization(
+    user: str,
+    secret: str,
+    method: str,
+    uri: str,
+    challenge: Mapping[str, str],
+    *,
+    cnonce: str = "",
+    count: str = "00000001",
+) -> str:
     """The answer to a challenge, as the value of the header: the digest of RFC 2617 with qop=auth."""
-    realm, nonce, own = challenge.get("realm", ""), challenge.get("nonce", ""), secrets.token_hex(8)
-    proof = _md5(f"{_md5(f'{user}:{realm}:{secret}')}:{nonce}:00000001:{own}:auth:{_md5(f'{method}:{uri}')}")
+    realm, nonce, own = challenge.get("realm", ""), challenge.get("nonce", ""), cnonce or secrets.token_hex(8)
+    proof = _md5(f"{_md5(f'{user}:{realm}:{secret}')}:{nonce}:{count}:{own}:auth:{_md5(f'{method}:{uri}')}")
     return (
         f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", response="{proof}", '
-        f'algorithm=MD5, qop=auth, nc=00000001, cnonce="{own}", opaque="{challenge.get("opaque", "")}"'
+        f'algorithm=MD5, qop=auth, nc={count}, cnonce="{own}", opaque="{challenge.get("opaque", "")}"'
     )
 
 

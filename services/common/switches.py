@@ -22,6 +22,15 @@ class AsteriskNode(BaseModel):
     tls: bool = False
 
 
+class Registration(BaseModel):
+    """The account that a trunk is registered with, at the registrar that the trunk's URI leads to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    secret: Annotated[SecretStr, Field(min_length=1)]
+
+
 class Trunk(BaseModel):
     """One way into the telephone network, which every node has.
 
@@ -36,6 +45,19 @@ class Trunk(BaseModel):
     max_calls: Annotated[int, Field(ge=1, le=10_000)] | None = None
     priority: Annotated[int, Field(ge=0, le=99)] = 0
     weight: Annotated[int, Field(ge=1, le=100)] = 1
+    registration: Registration | None = None
+
+    @property
+    def client_uri(self) -> str | None:
+        """The address that is registered, as Asterisk names it in its news; None without a registration."""
+        return None if self.registration is None else client_uri(self.uri, self.registration.user)
+
+
+def client_uri(trunk_uri: str, user: str) -> str:
+    """Return the address of record of `user` at a trunk's registrar."""
+    scheme, _, rest = trunk_uri.partition(":")
+    host = rest.rpartition("@")[2].partition(";")[0]
+    return f"{scheme}:{user}@{host}"
 
 
 @dataclass

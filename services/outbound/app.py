@@ -33,10 +33,11 @@ def build(kernel: Kernel) -> Service:
     """Wire the service; nothing is connected or started."""
     settings = kernel.settings
     sandbox = _sandbox(kernel) if settings.pbx == "sandbox" else None
+    registered = {trunk.client_uri: trunk.name for trunk in settings.all_trunks if trunk.client_uri}
     nodes = (
         {MAIN_NODE: Pbx(_sandbox_link(kernel.sandbox))}
         if sandbox
-        else {node.name: Pbx(_asterisk_link(node)) for node in settings.asterisk_nodes}
+        else {node.name: Pbx(_asterisk_link(node), registered) for node in settings.asterisk_nodes}
     )
     engine = Engine(settings, kernel.clock, kernel.keys, kernel.database, nodes)
     scripts = ScriptsApi(

@@ -119,7 +119,10 @@ CallEvent = (
 
 @dataclass(frozen=True, slots=True)
 class TrunkSeen:
-    """Asterisk says whether it reaches a trunk; `reason`: `unreachable` (no answer to OPTIONS)."""
+    """Asterisk says how it stands with a trunk.
+
+    `reason`: `unreachable` (no answer to OPTIONS) or `unregistered` (its registrar does not take us).
+    """
 
     trunk: str
     reason: str
@@ -127,7 +130,7 @@ class TrunkSeen:
 
 
 EVENT_NAMES: Final = frozenset(
-    {"Newstate", "DialState", "Hangup", "OriginateResponse", "UserEvent", "ContactStatus"}
+    {"Newstate", "DialState", "Hangup", "OriginateResponse", "UserEvent", "ContactStatus", "Registry"}
 )
 """The AMI events that calls and trunks are followed by."""
 
@@ -152,6 +155,7 @@ _SEAT_PHASES: Final[Mapping[str, type[SeatEvent]]] = MappingProxyType(
         "left": SeatLeft,
     }
 )
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _CONTACTS: Final[Mapping[str, bool]] = MappingProxyType({"Reachable": True, "Unreachable": False})
 
 
@@ -186,15 +190,28 @@ def read_event(name: str, fields: Mapping[str, str]) -> CallEvent | None:
             return None
 
 
-def read_trunk(name: str, fields: Mapping[str, str]) -> TrunkSeen | None:
-    """Return what an AMI event says of a trunk; None when it says nothing of one."""
-    if name != "ContactStatus":
-        return None
-    well = _CONTACTS.get(fields.get("ContactStatus", ""))
-    if well is None:
-        return None
-    endpoint = _ENDPOINT.fullmatch(fields.get("AOR", ""))  # else that of a seat, or of the desk's line
-    return TrunkSeen(endpoint["trunk"], "unreachable", well) if endpoint else None
+def read_trunk(
+    name: str, fields: Mapping[str, str], registered: Mapping[str, str] = _NOTHING
+) -> TrunkSeen | None:
+    """Return what an AMI event says of a trunk; None when it says nothing of one.
+
+    `registered`: the address that is registered for a trunk → the trunk's name.
+    """
+    match name:
+        case "ContactStatus":
+            well = _CONTACTS.get(fields.get("ContactStatus", ""))
+            endpoint = _ENDPOINT.fullmatch(
+                fields.get("AOR", "")
+            )  # else that of a seat, or of the desk's line
+            if well is None or endpoint is None:
+                return None
+            return TrunkSeen(endpoint["trunk"], "unreachable", well)
+        case "Registry" if fields.get("Username", "") in registered:
+            # Whatever else it is (rejected, stopped, not yet), calls that need it will be refused.
+            well = fields.get("Status", "") == "Registered"
+            return TrunkSeen(registered[fields["Username"]], "unregistered", well)
+        case _:
+            return None
 
 
 def _is_ours(fields: Mapping[str, str]) -> bool:

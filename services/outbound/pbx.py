@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 import structlog
@@ -83,10 +84,14 @@ Notice = Connected | Disconnected | TrunkSeen | tuple[CallEvent, ...]
 
 
 class Pbx:
-    """One Asterisk, or the sandbox that speaks like it, over one `AmiLink`."""
+    """One Asterisk, or the sandbox that speaks like it, over one `AmiLink`.
 
-    def __init__(self, link: AmiLink) -> None:
+    `registered`: the address that is registered for a trunk → the trunk's name.
+    """
+
+    def __init__(self, link: AmiLink, registered: Mapping[str, str] = MappingProxyType({})) -> None:
         self._link = link
+        self._registered = registered
         self.ignored: Counter[str] = Counter()
         """Events left out because a field of theirs was hostile or broken, by that field's name."""
 
@@ -179,7 +184,7 @@ class Pbx:
         for event in batch:
             try:
                 read = read_event(event.name, event.fields)
-                trunk = read_trunk(event.name, event.fields)
+                trunk = read_trunk(event.name, event.fields, self._registered)
                 if trunk is not None:
                     seen.append(trunk)
             except HostileEvent as error:

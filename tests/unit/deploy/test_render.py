@@ -49,6 +49,9 @@ WRONG: list[tuple[str, Any]] = [
     ("max_seconds", 100_000),
     ("key_wait", 0),
     ("memory", 1),
+    ("registrations", (("elsewhere", "user", "secret"),)),  # there is no such trunk
+    ("registrations", (("trunk", "user\ncontact=sip:x", "secret"),)),
+    ("registrations", (("trunk", "user", ""),)),
     ("shared_spool", Path("relative")),
     ("shared_spool", Path("/srv/spool,x")),  # a comma would begin MixMonitor's options
 ]
@@ -127,6 +130,17 @@ def test_each_filed_caller_id_has_an_endpoint_that_forces_it_and_no_other_exists
     assert (caller["send_pai"], caller["send_rpid"]) == (["no"], ["no"])
     assert text.count("type = endpoint") == 1
     assert _section(files["extensions.conf"], "globals")["MOVECAR_CALLER_IDS"] == ["0519110,0519119"]
+
+
+def test_a_trunk_with_an_account_is_registered_and_its_calls_answer_a_challenge() -> None:
+    given = {
+        "trunks": (("a", "sip:10.0.0.1:5080"), ("b", "sip:10.0.0.2")),
+        "registrations": (("a", "u", "s"),),
+    }
+    text = render(PbxSettings(**(GOOD | given)))["pjsip.conf"]
+    assert "server_uri = sip:10.0.0.1:5080\nclient_uri = sip:u@10.0.0.1:5080\n" in text
+    assert _section(text, "a-0519110](caller)")["outbound_auth"] == ["a-account"]
+    assert "outbound_auth" not in _section(text, "b-0519110](caller)")
 
 
 def test_only_its_owner_can_read_what_is_written(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ from services.outbound.calls import (
     SeatLeft,
     SeatRinging,
     SeatUnavailable,
+    TrunkSeen,
     outcome_of,
     outcome_of_failure,
     read_event,
     read_left,
+    read_trunk,
 )
 
 A = "0123456789abcdef0123456789abcdef"
@@ -222,3 +224,22 @@ def test_left_result_of_any_other_form_is_refused(value: str) -> None:
 def test_no_left_text_does_more_than_be_read_or_be_refused(value: str) -> None:
     with contextlib.suppress(HostileEvent):
         read_left(value)
+
+
+@pytest.mark.parametrize(
+    ("username", "status", "seen"),
+    [
+        ("sip:u@10.0.0.1", "Registered", TrunkSeen("a", "unregistered", well=True)),
+        ("sip:u@10.0.0.1", "Rejected", TrunkSeen("a", "unregistered", well=False)),
+        ("sip:u@10.0.0.1", "Unregistered", TrunkSeen("a", "unregistered", well=False)),
+        ("sip:u@10.0.0.1", "", TrunkSeen("a", "unregistered", well=False)),  # whatever it is, not registered
+        ("sip:other@10.0.0.1", "Rejected", None),  # not one of our trunks
+        ("", "Rejected", None),
+    ],
+)
+def test_a_registrar_that_does_not_take_us_says_it_of_the_trunk(
+    username: str, status: str, seen: TrunkSeen | None
+) -> None:
+    fields = {"ChannelType": "PJSIP", "Username": username, "Status": status}
+    assert read_trunk("Registry", fields, {"sip:u@10.0.0.1": "a"}) == seen
+    assert read_trunk("Registry", fields) is None
