@@ -115,10 +115,12 @@ class Reports:
             await self._rules.apply_all(session, moves, locked=True)
 
     async def on_recordings_kept(self, session: AsyncSession, events: Sequence[RecordingKept]) -> None:
-        """Take recordings into the catalogue; the desk hears of those of cases it has before it."""
+        """Take recordings into the catalogue; consoles show them, the desk is told of those of its cases."""
         await take_in(session, events, self._rules.clock.now())
-        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
-        for row in standing.all():
+        found = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        standing = found.all()
+        await self._tell(session, standing)
+        for row in standing:
             if row.status in AT_THE_DESK and (case := await find_case(session, row.id)) is not None:
                 await tell_desk(session, self._rules, case)
 
