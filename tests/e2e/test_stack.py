@@ -263,7 +263,8 @@ async def test_a_keypress_reaches_the_waiting_desk_and_its_answer_reaches_the_ca
 ) -> None:
     case = settled["苏E00005"]
     _, page = await desk.get("/feed?after=0&limit=200")
-    (item,) = [item for item in page["items"] if item["data"].get("case_id") == case["id"]]
+    ours = [item for item in page["items"] if item["data"].get("case_id") == case["id"]]
+    (item,) = [item for item in ours if item["type"] == "escalation.raised"]
     assert item["data"]["plate"] == "苏E00005"
     assert item["data"]["requester_phone"] == REQUESTER
     escalation = case["escalation"]["id"]
