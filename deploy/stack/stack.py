@@ -168,7 +168,7 @@ class Stack:
         """Stop everything that runs: the services, then what they work with."""
         await self._supervisor.close()
         for names in (self._services, self._servers):
-            parts = [self._parts[name] for name in names]
+            parts = [self._parts[name] for name in names if name in self._parts]
             await asyncio.gather(*(asyncio.to_thread(part.stop) for part in parts))
         if self._lock is not None:
             self._lock.close()
@@ -243,7 +243,7 @@ class Stack:
         seats = tuple((name, secrets.token_hex(16)) for name in plan.seats)
         for node, part in _named("asterisk", plan.nodes).items():
             switch = self._parts[part] = self._make_switch(directory / part, node, seats)
-            if plan.trunk_uri is None:
+            if plan.trunk_uri is None and seats:
                 # not beside a trunk to real telephones: these seats would answer real owners
                 seat_part = part.replace("asterisk", "seats")
                 self._parts[seat_part] = Seats(directory / seat_part, switch.settings, talk=plan.talk_seconds)

@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 
 from deploy.asterisk.prompts import Voice, prompt_directory
+from deploy.asterisk.render import DESK_CALLER_ID, DESK_NUMBER
 from deploy.stack.service import ROOT
 from deploy.stack.stack import Stack, StackPlan
 from services.common.events import AttemptOutcome
@@ -48,6 +49,7 @@ class SoakStack(Stack):
     def __init__(self, directory: Path, registry: Path, report: Callable[[str], None]) -> None:
         plan = StackPlan(
             directory / "stack",
+            seats=(),  # nobody is connected: each owner's own answer is judged
             environment={
                 "MOVECAR_DEMO_PASSWORD": PASSWORD,
                 "MOVECAR_REGISTRY_CSV": str(registry),
@@ -62,7 +64,6 @@ class SoakStack(Stack):
     def _make_servers(self) -> None:
         super()._make_servers()
         directory = self.plan.directory.absolute()
-        del self._parts["seats"]  # nobody is connected: each owner's own answer is judged
         self._parts["owners"] = make_owners(directory / "owners", press_after=PRESS_AFTER)
         self._parts["asterisk"] = HastySwitch(
             directory / "asterisk",
@@ -91,6 +92,7 @@ class Soak:
     not_as_played: list[str] = field(default_factory=list)
     invites: int = 0
     hostile: int = 0
+    desk_calls: int = 0
     shown_otherwise: list[str] = field(default_factory=list)
     anonymous: int = 0
     memory: dict[str, list[float]] = field(default_factory=dict)
@@ -140,12 +142,13 @@ class Soak:
         lines += [
             "### Caller ID on the wire",
             "",
-            f"{self.invites} INVITEs, {self.hostile} of them from Originates with a hostile `CallerID` or "
-            f"`Variable` sent past the product with its own AMI account: **{right} "
+            f"{self.invites} INVITEs to owners, {self.hostile} of them from Originates with a hostile "
+            f"`CallerID` or `Variable` sent past the product with its own AMI account: **{right} "
             f"({right / max(1, self.invites):.2%}) showed 0519110 and nothing else** in From, "
             "P-Asserted-Identity, Contact and every other header that can show a number. "
             f"{self.anonymous} of the hostile ones had the name `Anonymous` beside that number in From: "
-            "Asterisk puts it there when a variable forbids the presentation, which the product cannot say.",
+            "Asterisk puts it there when a variable forbids the presentation, which the product cannot say. "
+            f"Beside them {self.desk_calls} calls to the desk's line, from a number of its own (C3).",
             "",
         ]
         return lines
@@ -183,9 +186,15 @@ async def soak(
         as_told = [(call["outcome"], call["concluded"]) for call in calls]
         if as_told != [(outcome, conclusion_of(outcome))] or rung != 1:
             seen.not_as_played.append(f"{outcome}: {as_told}, rung {rung} times")
-    seen.invites = len(wire.calls)
-    seen.shown_otherwise = hostile.shown_otherwise(wire.calls)
-    seen.anonymous = hostile.anonymous(wire.calls)
+    to_owners = [call for call in wire.calls if call.called != DESK_NUMBER]
+    to_desk = [call for call in wire.calls if call.called == DESK_NUMBER]
+    seen.invites, seen.desk_calls = len(to_owners), len(to_desk)
+    # The desk is called about what it leaves lying, and never from the owners' number (B1, C3).
+    seen.shown_otherwise = [
+        *hostile.shown_otherwise(to_owners),
+        *hostile.shown_otherwise(to_desk, DESK_CALLER_ID),
+    ]
+    seen.anonymous = hostile.anonymous(to_owners)
     return seen
 
 
