@@ -37,6 +37,7 @@ def plan(settings: Settings) -> StackPlan:
         directory=directory,
         listen=settings.listen,
         trunk_uri=None if own_owners else settings.trunk_uri,
+        await_trunk=own_owners,
         owners_port=OWNERS_PORT,
         environment={f"{PREFIX}DEMO_PASSWORD": password},
         **addresses,
@@ -60,7 +61,7 @@ async def run(settings: Settings) -> None:
     try:
         if starting.done():
             await starting
-            _greet(stack)
+            _greet(stack, await asyncio.to_thread(stack.lacks))
             await stopping
     finally:
         _say("\nstopping ...")
@@ -70,7 +71,7 @@ async def run(settings: Settings) -> None:
         await stack.stop()
 
 
-def _greet(stack: Stack) -> None:
+def _greet(stack: Stack, lacks: str) -> None:
     settings = stack.asterisk.settings
     password = stack.plan.environment[f"{PREFIX}DEMO_PASSWORD"]
     _say(f"\n  movecar    {stack.url}   API documents {stack.url}/docs")
@@ -84,6 +85,8 @@ def _greet(stack: Stack) -> None:
         _say(f"  SIP trace  {stack.owners.trace}, {stack.seats.trace}")
     else:
         _say(f"  calls      go to {stack.trunk_uri} and may ring real phones")
+    if lacks:
+        _say(f"  NOT READY  {lacks}")
     _say(f"  Asterisk   {stack.asterisk.version()}, recordings in {settings.recordings}")
     _say(f"  logs       {stack.logs}; Asterisk's in {settings.log}")
     _say("  try        苏D10001 agrees, 苏D10005 disputes and goes to 110, 苏D10007 does not answer")

@@ -46,8 +46,11 @@ class ServiceProcess:
         self._child.spawn()
 
     def wait_ready(self, deadline: float = 60.0) -> None:
-        """Raises PartFailedError, with the end of its log, when it dies or the deadline (seconds) passes."""
-        self.child.wait_until(self._answers, deadline)
+        """Raises PartFailedError, with what it lacks, when it dies or the deadline (seconds) passes."""
+        try:
+            self.child.wait_until(lambda: not self.lacks(self._path), deadline)
+        except PartFailedError as error:
+            raise PartFailedError(f"{error}\n{self._path} answers: {self.lacks(self._path)}") from None
 
     def stop(self) -> None:
         if self._child is not None:
@@ -57,13 +60,15 @@ class ServiceProcess:
         """SIGKILL."""
         self.child.kill()
 
-    def _answers(self) -> bool:
+    def lacks(self, path: str = "/readyz") -> str:
+        """Return what `path` says is missing, or that there is no answer; empty when nothing is."""
         connection = http.client.HTTPConnection(self.listen, timeout=5.0)
         try:
-            connection.request("GET", self._path)
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return "" if answer.status == http.client.OK else answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            return repr(error)
         finally:
             connection.close()
 

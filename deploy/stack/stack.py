@@ -40,6 +40,8 @@ class StackPlan:
     talk_seconds.
     nodes: Asterisk nodes by name. trunks: ways to owners of our own by name, each with its own SIPp.
     scenarios: trunk → what its owners do, where not the usual. outbounds: how many processes place calls.
+    await_trunk: whether the stack has started only when a call gets through; a trunk of somebody else's may
+    be down for long, and the rest has to run meanwhile.
     environment: further settings of the services, with their prefix. durable=False: faster, for tests.
     """
 
@@ -48,6 +50,7 @@ class StackPlan:
     outbound_listen: str = field(default_factory=_free_address)
     escalation_listen: str = field(default_factory=_free_address)
     trunk_uri: str | None = None
+    await_trunk: bool = True
     owners_port: int | None = None
     press_after: float = 3.0
     key_wait: int = 6
@@ -92,6 +95,10 @@ class Stack:
     def parts(self) -> list[str]:
         """Names of the parts, in no particular order."""
         return list(self._parts)
+
+    def lacks(self) -> str:
+        """Return what keeps movecar from being ready; empty when nothing does."""
+        return self._known("movecar", ServiceProcess).lacks()
 
     def part(self, name: str) -> Part:
         """Raises KeyError when the stack has no such part."""
@@ -147,7 +154,8 @@ class Stack:
         await self.stop()
 
     async def start(self) -> None:
-        """Start everything and return when a call can be placed; stops what had started when that fails.
+        """Start everything and return when a call can be placed (or could be, were it not for the trunk, when
+        the plan does not await that); stops what had started when it fails.
 
         Raises PartMissingError, PartFailedError.
         """
@@ -277,7 +285,8 @@ class Stack:
             listens[name] = self.plan.outbound_listen if number == 1 else _free_address()
         listens["movecar"] = self.plan.listen
         for name, listen in listens.items():
-            path = "/readyz" if name == "movecar" else "/livez"  # movecar's readiness includes its neighbours
+            # movecar's readiness includes its neighbours, and outbound's the trunk
+            path = "/readyz" if name == "movecar" and self.plan.await_trunk else "/livez"
             log = self.logs / f"{name}.log"
             own = {}
             if name.startswith("outbound-"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.support.cases import new_case, open_until, until
+from tests.support.cases import new_case, open_until, recording_of, until
 from tests.support.program import Program, program
 from tests.support.running import Client
 
@@ -98,20 +98,14 @@ async def item_about(desk: Client, plate: str, after: int, kind: str) -> dict[st
 
 async def test_the_desk_hears_no_call_that_is_not_before_it(operator: Client, desk: Client) -> None:
     case = await open_until(operator, "苏D10003", SETTLED)
-    async with asyncio.timeout(20):
-        while not (recording := case["attempts"][0]["recording_id"]):
-            await asyncio.sleep(0.05)
-            _, case = await operator.get(f"/cases/{case['id']}")
+    recording = await recording_of(operator, case["id"])
     status, _ = await desk.get(f"/recordings/{recording}/audio")
     assert status == 404
 
 
 async def test_the_recording_of_a_call_can_be_played(running: Program, operator: Client) -> None:
     case = await open_until(operator, "苏D10004", "notified")
-    async with asyncio.timeout(30):
-        while not (recording := case["attempts"][0]["recording_id"]):
-            await asyncio.sleep(0.05)
-            _, case = await operator.get(f"/cases/{case['id']}")
+    recording = await recording_of(operator, case["id"])
     async with Client(running.address) as client:
         await client.log_in("aud1")
         _, page = await client.get("/recordings", params={"case": case["number"]})

@@ -25,7 +25,7 @@ from deploy.stack.stack import Stack, StackPlan
 from services.common.clock import SystemClock, local
 from services.common.http.times import rfc3339
 from services.common.ids import new_id
-from tests.support.cases import REQUESTER, new_case, open_until, until
+from tests.support.cases import REQUESTER, new_case, open_until, recording_of, until
 from tests.support.program import ROOT
 from tests.support.running import PASSWORD, SECRET, Client
 
@@ -198,7 +198,7 @@ async def test_every_answered_call_is_kept_sealed_verified_and_can_be_played(
         if attempt["answered_at"] is not None and attempt["outcome"] != "hung_up"
     }
     assert len(answered) >= 9
-    recordings = {attempt: await _recording(operator, case, attempt) for attempt, case in answered.items()}
+    recordings = {attempt: await recording_of(operator, case, attempt) for attempt, case in answered.items()}
     for attempt, recording in recordings.items():
         async with supervisor.http.get(f"{supervisor.base}/api/v1/recordings/{recording}/audio") as answer:
             assert answer.status == 200
@@ -235,16 +235,6 @@ async def test_the_stored_recordings_are_those_of_the_catalogue(
     _, report = await run.communicate()
     assert run.returncode == 0, report.decode()
     assert "0 个有问题" in report.decode()
-
-
-async def _recording(client: Client, case_id: str, attempt_id: str) -> str:
-    async with asyncio.timeout(30):
-        while True:
-            _, case = await client.get(f"/cases/{case_id}")
-            (attempt,) = [attempt for attempt in case["attempts"] if attempt["id"] == attempt_id]
-            if attempt["recording_id"]:
-                return str(attempt["recording_id"])
-            await asyncio.sleep(0.05)
 
 
 async def test_no_answer_and_no_log_holds_an_owners_number(
@@ -461,7 +451,7 @@ async def _attempt(client: Client, case_id: str, state: str) -> dict[str, Any]:
 
 async def _purity(operator: Client, supervisor: Client, case_id: str, attempt_id: str) -> float:
     """Return the share, 0 to 1, that `PITCH` has in the first tenth of a second that the owner heard."""
-    recording = await _recording(operator, case_id, attempt_id)
+    recording = await recording_of(operator, case_id, attempt_id)
     async with supervisor.http.get(f"{supervisor.base}/api/v1/recordings/{recording}/audio") as answer:
         with wave.open(io.BytesIO(await answer.read())) as sound:
             samples, rate = array.array("h", sound.readframes(sound.getnframes())), sound.getframerate()

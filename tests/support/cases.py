@@ -39,3 +39,14 @@ async def open_until(
     if status not in {200, 201}:
         raise AssertionError(f"{plate} was not opened: {status} {case}")
     return await until(client, case["id"], wanted, seconds)
+
+
+async def recording_of(client: Client, case_id: str, attempt_id: str | None = None) -> str:
+    """Return the recording of a case's attempt (of any, unless given), there a moment after the call."""
+    async with asyncio.timeout(30):
+        while True:
+            _, case = await client.get(f"/cases/{case_id}")
+            for attempt in case["attempts"]:
+                if attempt["recording_id"] and attempt_id in {None, attempt["id"]}:
+                    return str(attempt["recording_id"])
+            await asyncio.sleep(0.05)

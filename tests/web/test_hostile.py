@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from services.common.service import Process
 from services.outbound.incidents import open_incident
+from tests.support.cases import recording_of
 from tests.support.running import Client
 from tests.web.browser import card
 from tests.web.conftest import OpenPage
@@ -116,6 +117,7 @@ async def test_hostile_text_is_shown_as_text_on_the_pages_of_who_supervises(
     )
     assert status == 201
     await expect(card(page, "苏D10005")).to_contain_text("已转110")
+    await recording_of(api, case["id"])
     await api.post(f"/cases/{case['id']}/no-machine-calls", {"note": "甲"})
     async with Client(product.address) as supervisor:
         supervisor.become(product, "supervisor")

@@ -1,11 +1,11 @@
 """Listening to calls, where the role may."""
 
-import asyncio
 from typing import Any
 
 import pytest
 from playwright.async_api import Page, Request, Route, expect
 
+from tests.support.cases import recording_of
 from tests.support.running import Client
 from tests.web.browser import card
 from tests.web.conftest import OpenPage
@@ -18,14 +18,6 @@ PLAYED = "(player) => !player.error && player.currentTime > 0 && player.duration
 
 async def dispute(api: Client) -> dict[str, Any]:
     return await open_case(api, "苏D10005")
-
-
-async def recorded(api: Client, case: dict[str, Any]) -> None:
-    """Wait until the call of a case is in the catalogue: a moment after its end."""
-    async with asyncio.timeout(20):
-        while not any(attempt["recording_id"] for attempt in case["attempts"]):
-            await asyncio.sleep(0.05)
-            _, case = await api.get(f"/cases/{case['id']}")
 
 
 def heard(page: Page) -> list[str]:
@@ -66,8 +58,8 @@ async def test_recordings_are_found_by_case_played_and_taken_along(
     open_page: OpenPage, operator: Page, api: Client
 ) -> None:
     case = await dispute(api)
-    await recorded(api, await open_case(api, "苏D10001"))
-    await recorded(api, case)
+    for called in (case, await open_case(api, "苏D10001")):
+        await recording_of(api, called["id"])
     page = await open_page("sup1")
     file = card(page, "苏D10005").get_by_role("button", name="案件记录")
     await file.click()
