@@ -18,18 +18,18 @@ from services.common.events import (
 from services.common.http.ended_sessions import EndedSessions
 from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.escalations import Escalations
-from services.escalation.faults.people import People
+from services.escalation.faults.incidents import Incidents
 
 
 class Handlers:
     """Handlers with what they need; `table` is the behaviour at a glance."""
 
     def __init__(
-        self, escalations: Escalations, calls: DeskCalls, sessions: EndedSessions, faults: People
+        self, escalations: Escalations, calls: DeskCalls, sessions: EndedSessions, incidents: Incidents
     ) -> None:
         self._escalations = escalations
         self._calls = calls
-        self._faults = faults
+        self._incidents = incidents
         self._sessions = sessions
         self.table: Mapping[type[Event], Handler] = {
             CaseEscalated: self.on_case_escalated,
@@ -59,8 +59,8 @@ class Handlers:
         await self._sessions.note(session, event)
 
     async def on_incident_opened(self, _: AsyncSession, event: IncidentOpened) -> None:
-        """Tell the supervisor. The fault's id follows from the incident's: coming twice, it opens once."""
-        await self._faults.incident(event.incident_id, event.kind, event.subject, event.occurred_at)
+        """Tell the supervisor; incidents of one kind are one fault."""
+        await self._incidents.opened(event.incident_id, event.kind, event.subject, event.occurred_at)
 
     async def on_incident_closed(self, _: AsyncSession, event: IncidentClosed) -> None:
-        await self._faults.incident_over(event.incident_id, event.occurred_at)
+        await self._incidents.closed(event.incident_id, event.occurred_at)

@@ -11,7 +11,7 @@ from services.escalation.chain.policy import Priority, Step
 from services.escalation.desk_calls.line import Outcome as DeskCallOutcome
 from services.escalation.documents import DISPOSITIONS
 from services.escalation.faults.documents import NoticeStatus
-from services.escalation.faults.parts import PARTS
+from services.escalation.faults.parts import INCIDENTS, PARTS
 from services.escalation.faults.records import Audience, DutyKind, FaultState, Source
 from services.escalation.machine import STATUSES as ESCALATION_STATUSES
 from services.movecar.cases.desk_details import AT_THE_DESK
@@ -25,8 +25,6 @@ from services.movecar.cases.machine import (
 )
 from services.movecar.plates import Color
 from services.movecar.plates.grammar import Kind
-from services.outbound.evidence.reconcile import Kind as Mismatch
-from services.outbound.guard.alarms import KINDS as ALARMS
 from services.outbound.guard.verdict import Reason
 from services.outbound.scripts.machine import Standing
 from services.outbound.scripts.machine import Trigger as ScriptTrigger
@@ -101,7 +99,7 @@ async def test_every_code_of_the_server_has_its_words(operator: Page) -> None:
     assert set(words["REASONS"]) >= set(get_args(ContactOutcome))
     assert words["DISPOSITIONS"] == dict(DISPOSITIONS)
     assert words["COMPONENTS"] == {name: part.title for name, part in PARTS.items()}
-    assert set(words["INCIDENT_KINDS"]) >= {str(kind) for kind in Mismatch} | set(ALARMS)
+    assert words["INCIDENT_KINDS"] == INCIDENTS
     assert set(words["SCRIPT_ACTIONS"]) >= {str(trigger) for trigger in ScriptTrigger}
 
 

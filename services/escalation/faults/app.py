@@ -14,6 +14,7 @@ from services.escalation.faults.channels.feed import FeedChannel
 from services.escalation.faults.channels.phone import PhoneChannel
 from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.engine import Engine
+from services.escalation.faults.incidents import Incidents
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.losses import Losses
 from services.escalation.faults.merge import Merger
@@ -48,6 +49,7 @@ class Faults:
         )
         self._merger = Merger(self._journal, kernel.database, clock)
         self.people = People(self.engine, self._journal, clock)
+        self.incidents = Incidents(self.engine, self._journal, clock)
         self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone)
         self.endpoints = FaultApi(self._journal, self.people, clock).endpoints
         self.routes = [web.get("/watchz", self._watch.watchz)]

@@ -9,6 +9,7 @@ from services.escalation.faults.records import (
     Delivery,
     Duty,
     Fault,
+    Finding,
     Maintenance,
     Record,
 )
@@ -29,10 +30,12 @@ class Book:
         self.faults: dict[str, Fault] = {}
         self.duties: dict[str, Duty] = {}
         self.deliveries: dict[str, Delivery] = {}
+        self.findings: dict[str, Finding] = {}
         self.maintenance: dict[str, Maintenance] = {}
         self.beat: Beat | None = None
         self.held: Callable[[Duty, datetime], bool] = _not_held
         self._probed: dict[str, str] = {}
+        self._tally: dict[str, tuple[int, int]] = {}
         self._by_duty: dict[str, list[str]] = {}
 
     def apply(self, records: Iterable[Record]) -> None:
@@ -54,6 +57,14 @@ class Book:
                     if record.id not in self.deliveries:
                         self._by_duty.setdefault(record.duty, []).append(record.id)
                     self.deliveries[record.id] = record
+                case Finding():
+                    known = self.findings.get(record.id)
+                    counted, still_open = self.tally(record.fault)
+                    self._tally[record.fault] = (
+                        counted + (known is None),
+                        still_open + record.open - (known is not None and known.open),
+                    )
+                    self.findings[record.id] = record
                 case Maintenance():
                     self.maintenance[record.id] = record
                 case Beat():
@@ -63,6 +74,21 @@ class Book:
         """Return the open fault that probes found in a part."""
         found = self._probed.get(component)
         return None if found is None else self.faults[found]
+
+    def tally(self, fault_id: str) -> tuple[int, int]:
+        """Return how many incidents are counted to a fault, and how many of them are open."""
+        return self._tally.get(fault_id, (0, 0))
+
+    def found(self, component: str) -> Fault | None:
+        """Return the open fault that incidents of a part are counted to."""
+        return next(
+            (
+                fault
+                for fault in self.faults.values()
+                if fault.component == component and fault.source == "incident" and fault.state == "open"
+            ),
+            None,
+        )
 
     def of_duty(self, duty_id: str) -> Iterator[Delivery]:
         """Return the deliveries of a duty."""
@@ -90,6 +116,9 @@ class Book:
         for fault in [fault for fault in self.faults.values() if fault.state == "recovered"]:
             if fault.id not in open_subjects:
                 del self.faults[fault.id]
+        for finding in [one for one in self.findings.values() if one.fault not in self.faults]:
+            del self.findings[finding.id]
+            self._tally.pop(finding.fault, None)
         for planned in list(self.maintenance.values()):
             if planned.id not in open_subjects and now - planned.ends_at > KEEP_MAINTENANCE:
                 del self.maintenance[planned.id]

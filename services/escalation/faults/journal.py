@@ -44,6 +44,7 @@ from services.escalation.faults.records import (
     Delivery,
     Duty,
     Fault,
+    Finding,
     Maintenance,
     Record,
 )
@@ -59,6 +60,7 @@ _NAMES: dict[type[Record], str] = {
     Fault: "faults",
     Duty: "duties",
     Delivery: "deliveries",
+    Finding: "findings",
     Maintenance: "maintenance",
     Beat: "beats",
 }
@@ -82,11 +84,12 @@ def _table(kind: type[Record]) -> Table:
 
 _TABLES = {kind: _table(kind) for kind in KINDS}
 _FAULTS, _DUTIES, _DELIVERIES = _TABLES[Fault], _TABLES[Duty], _TABLES[Delivery]
-_PLANS = _TABLES[Maintenance]
+_PLANS, _FINDINGS = _TABLES[Maintenance], _TABLES[Finding]
 Index("ix_duties_subject", _DUTIES.c.subject)
 Index("ix_duties_state", _DUTIES.c.state)
 Index("ix_deliveries_duty", _DELIVERIES.c.duty)
 Index("ix_deliveries_state", _DELIVERIES.c.state)
+Index("ix_findings_fault", _FINDINGS.c.fault)
 Index("ix_faults_detected", _FAULTS.c.detected_at, _FAULTS.c.id)
 _COUNTERS = Table(
     "counters", _METADATA, Column("name", String, primary_key=True), Column("value", Integer, nullable=False)
@@ -141,6 +144,7 @@ class Journal:
             Fault: select(_FAULTS).where(_FAULTS.c.id.in_(subjects)),
             Duty: duties,
             Delivery: select(_DELIVERIES).where(_DELIVERIES.c.duty.in_(of_duties)),
+            Finding: select(_FINDINGS).where(_FINDINGS.c.fault.in_(subjects)),
             Maintenance: select(_PLANS).where(or_(_PLANS.c.ends_at > recent, _PLANS.c.id.in_(subjects))),
         }
         found: list[Record] = []
@@ -169,6 +173,12 @@ class Journal:
         """Return one fault."""
         async with self._database.reading() as session:
             found = await _read(session, Fault, select(_FAULTS).where(_FAULTS.c.id == fault_id))
+        return next(iter(found), None)
+
+    async def finding(self, incident_id: str) -> Finding | None:
+        """Return one incident."""
+        async with self._database.reading() as session:
+            found = await _read(session, Finding, select(_FINDINGS).where(_FINDINGS.c.id == incident_id))
         return next(iter(found), None)
 
     async def faults(

@@ -33,6 +33,31 @@ PARTS: Mapping[str, Part] = {
     "peer": Part("备机", downtime=False),
 }
 
+INCIDENTS: Mapping[str, str] = {
+    "call_without_attempt": "交换机呼出，本系统无记录",
+    "called_twice": "同一次拨号呼出两次",
+    "called_undialled": "未拨号却有呼出",
+    "attempt_without_case": "拨号没有对应案件",
+    "attempt_without_call_record": "拨号没有交换机话单",
+    "answered_without_recording": "接通却没有录音",
+    "disposition_differs": "接通与否不一致",
+    "duration_differs": "通话时长不一致",
+    "unknown_call": "呼叫结果不明",
+    "call_record_unreadable": "话单无法读取",
+    "call_records_unavailable": "话单文件取不到",
+    "call_records_lost": "话单丢失",
+    "recording_missing": "录音缺失",
+    "recording_damaged": "录音损坏",
+    "recordings_stalled": "录音无法入库",
+    "recording_foreign": "录音目录里有不明文件",
+    "night_spike": "夜间呼叫异常增多",
+    "call_spike": "呼叫异常增多",
+    "toll_fraud": "疑似盗打",
+    "trunk_out": "中继停用",
+}
+"""What each kind of incident is called, here and in the console."""
+_INCIDENT = "incident_"
+
 
 def part(name: str) -> Part:
     """Return a part; one that is not in the table was named by a person or an incident.
@@ -40,4 +65,7 @@ def part(name: str) -> Part:
     A person who opens a fault says that it is downtime. An incident (`incident_…`) is for the supervisor.
     """
     known = PARTS.get(name)
-    return known if known is not None else Part(name, downtime=not name.startswith("incident_"))
+    if known is not None:
+        return known
+    kind = name.removeprefix(_INCIDENT)
+    return Part(name, downtime=True) if kind == name else Part(INCIDENTS.get(kind, kind), downtime=False)

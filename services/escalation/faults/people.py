@@ -1,8 +1,7 @@
 """What people do about faults: open one, say that it is over, record a notice, announce work, rehearse."""
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 
 from services.common.clock import Clock
@@ -19,15 +18,8 @@ from services.escalation.faults.records import (
     Fault,
     Maintenance,
     Record,
-    Source,
 )
 
-INCIDENT_PARTS: Mapping[str, str] = {
-    "calls_failing": "calls",
-    "recording_missing": "recordings",
-    "recordings_missing": "recordings",
-}
-"""Kinds of incidents that are about a watched part; any other is a part of its own, `incident_<kind>`."""
 DRILL_REASON = "演练，无需处置"
 
 
@@ -49,10 +41,9 @@ class People:
         by: str,
         began_at: datetime | None = None,
         key: str = "",
-        source: Source = "person",
     ) -> tuple[Fault, bool]:
         """Open a fault; return it and whether it is new. The same `key` again finds the first one."""
-        fault_id = derived(f"{source}:{by}:{key}") if key else new_id()
+        fault_id = derived(f"person:{by}:{key}") if key else new_id()
         if key and (found := await self.find(fault_id)) is not None:
             return found, False
         now = self._clock.now()
@@ -63,7 +54,7 @@ class People:
             reason=reason,
             began_at=began_at or now,
             detected_at=now,
-            source=source,
+            source="person",
             audiences=self._engine.audiences if downtime else "supervisor",
             opened_by=by,
             downtime=downtime,
@@ -127,22 +118,6 @@ class People:
         )
         await self._engine.change(self._engine.open(drill))
         return drill
-
-    async def incident(self, incident_id: str, kind: str, subject: str, at: datetime) -> None:
-        """Open a fault for an incident that the caller's own checks found; a repeat changes nothing."""
-        await self.open(
-            INCIDENT_PARTS.get(kind, f"incident_{kind}")[:40],
-            f"{kind} {subject}",
-            by="outbound",
-            began_at=min(at, self._clock.now()),
-            key=incident_id,
-            source="incident",
-        )
-
-    async def incident_over(self, incident_id: str, at: datetime) -> None:
-        """Close the fault of an incident; one never opened here was over before this version came."""
-        with contextlib.suppress(UnknownFault):
-            await self.recover(derived(f"incident:outbound:{incident_id}"), min(at, self._clock.now()))
 
     async def find(self, fault_id: str) -> Fault | None:
         """Return a fault as it stands."""

@@ -1,4 +1,4 @@
-"""What the journal keeps: parts and their last good moment, faults, duties, deliveries, maintenance.
+"""What the journal keeps: parts and their last good moment, faults, duties, deliveries, incidents, plans.
 
 Records are values: a change is a new record of the same id, of which the journal keeps the last.
 Moments are UTC.
@@ -96,6 +96,19 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """An incident of the caller's own checks, found at `at` and counted to a fault; its id is the incident's.
+
+    `fault` is empty for one whose end was heard of and whose beginning was not (yet).
+    """
+
+    id: str
+    fault: str
+    at: datetime
+    open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Maintenance:
     """Planned work on a part, announced ahead; a fault inside it is still recorded, as planned."""
 
@@ -116,5 +129,13 @@ class Beat:
     at: datetime
 
 
-Record = Component | Fault | Duty | Delivery | Maintenance | Beat
-KINDS: tuple[type[Record], ...] = (Component, Fault, Duty, Delivery, Maintenance, Beat)
+Record = Component | Fault | Duty | Delivery | Finding | Maintenance | Beat
+KINDS: tuple[type[Record], ...] = (
+    Component,
+    Fault,
+    Duty,
+    Delivery,
+    Finding,
+    Maintenance,
+    Beat,
+)
