@@ -95,12 +95,16 @@ def readable(text: str) -> str:
 
 
 class CallAlarms(BaseModel):
-    """When calls open an incident; every figure is of an hour. Nothing is stopped by it.
+    """When calls are suspicious, or fail too often. Nothing is stopped by it.
 
+    What is suspicious opens an incident; those figures are of an hour.
     `night`: hours of the night, empty for none, in which more than `night_calls` are too many. More than
     `spike_calls` and `spike_factor` times what is usual at that hour are a spike. Calls to more than
     `operator_numbers` different numbers for one operator, or more than `unallocated_calls` to numbers that do
     not exist, and more than `unallocated_share` of all, look like fraud.
+
+    Calls fail too often when of the last `failing_minutes`, with `failing_calls` or more, at least
+    `failing_share` ended by no doing of an owner.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -112,6 +116,9 @@ class CallAlarms(BaseModel):
     operator_numbers: Annotated[int, Field(ge=1)] = 120
     unallocated_calls: Annotated[int, Field(ge=1)] = 20
     unallocated_share: Annotated[float, Field(ge=0, le=1)] = 0.3
+    failing_calls: Annotated[int, Field(ge=1)] = 10
+    failing_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    failing_minutes: Annotated[float, Field(ge=1, le=60)] = 10
 
     @property
     def night_hours(self) -> Hours | None:

@@ -302,7 +302,7 @@ class EscalationReminded(Event):
     """Nobody acknowledged, or nobody disposed, in time: `step` is what was done about it (C3)."""
 
     TYPE = "escalation.reminded.v1"
-    CONSUMERS = ("movecar",)
+    CONSUMERS = ("movecar", "escalation")
 
     escalation_id: str
     step: Literal["remind", "call", "supervisor", "raise_again"]
@@ -312,7 +312,7 @@ class EscalationAcknowledged(Event):
     """A person at the desk has taken the escalation over."""
 
     TYPE = "escalation.acknowledged.v1"
-    CONSUMERS = ("movecar",)
+    CONSUMERS = ("movecar", "escalation")
 
     escalation_id: str
     by: str
@@ -322,7 +322,7 @@ class EscalationDisposed(Event):
     """The desk has dealt with the case; `code` says how."""
 
     TYPE = "escalation.disposed.v1"
-    CONSUMERS = ("movecar",)
+    CONSUMERS = ("movecar", "escalation")
 
     escalation_id: str
     code: str

@@ -48,6 +48,8 @@ def _listen_address(value: str) -> str:
 MailAddress = Annotated[str, Field(pattern=r"^([^@\s<>,;]+@[^@\s<>,;]+)?$", max_length=254)]
 SmsNumber = Annotated[str, Field(pattern=r"^(\+?[0-9]{3,20})?$")]
 ListenAddress = Annotated[str, AfterValidator(_listen_address)]
+CERTIFICATE_PLACE = r"^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?|/[^,]+)$"
+"""Where a further certificate is found: an address, or an absolute path."""
 Waits = Annotated[list[Annotated[float, Field(ge=0, le=86_400)]], Field(max_length=10)]
 
 
@@ -137,6 +139,9 @@ class Settings(BaseSettings):
     calling_margin: Annotated[float, Field(ge=1, le=86_400)] = 120
     session_hours: Annotated[float, Field(gt=0, le=24)] = 12
     fault_after: Annotated[float, Field(ge=1, le=600)] = 15
+    operators_after: Annotated[float, Field(ge=0, le=86_400)] = 300
+    certificates: str = ""
+    certificate_days: Annotated[int, Field(ge=1, le=365)] = 14
     ack_remind: Annotated[float, Field(ge=1, le=3600)] = 60
     ack_call: Annotated[float, Field(ge=1, le=3600)] = 180
     ack_again: Annotated[float, Field(ge=10, le=3600)] = 120
@@ -162,6 +167,14 @@ class Settings(BaseSettings):
     def _url_has_scheme_and_host(cls, value: str) -> str:
         if value and not (urlsplit(value).scheme and (urlsplit(value).netloc or urlsplit(value).path)):
             raise ValueError("must be a URL with scheme and host")
+        return value
+
+    @field_validator("certificates")
+    @classmethod
+    def _certificates_can_be_found(cls, value: str) -> str:
+        for place in filter(None, (part.strip() for part in value.split(","))):
+            if not re.match(CERTIFICATE_PLACE, place):
+                raise ValueError("must be https://HOST[:PORT] or absolute paths, separated by commas")
         return value
 
     @field_validator("call_records")
@@ -284,6 +297,15 @@ class Settings(BaseSettings):
         """The limits in force. A demo has none unless they are given: its ten numbers are nobody's."""
         given = "call_limits" in self.model_fields_set
         return self.call_limits if given or not self.is_demo else CallLimits.none()
+
+    @property
+    def operators_missed_after(self) -> float:
+        """Seconds without any operator after which the desk is told; 0: never.
+
+        A demo tells only when a time is given: nobody works in it.
+        """
+        given = "operators_after" in self.model_fields_set
+        return self.operators_after if given or not self.is_demo else 0
 
     @property
     def hours(self) -> Hours | None:

@@ -72,7 +72,7 @@ def build(kernel: Kernel) -> Service:
             *faults.endpoints,
         ],
         routes=faults.routes,
-        handlers=Handlers(escalations, calls, sessions, faults.incidents).table,
+        handlers=Handlers(escalations, calls, sessions, faults.incidents, faults.unanswered).table,
         tasks={**tasks, **faults.tasks},
         independent_tasks={**faults.independent_tasks, **lines},
         checks={"chain": auditor.check},

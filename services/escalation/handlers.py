@@ -9,6 +9,9 @@ from services.common.events import (
     CaseDetailsChanged,
     CaseEscalated,
     CaseWithdrawn,
+    EscalationAcknowledged,
+    EscalationDisposed,
+    EscalationReminded,
     Event,
     HandOverAsked,
     IncidentClosed,
@@ -19,23 +22,34 @@ from services.common.http.ended_sessions import EndedSessions
 from services.escalation.desk_calls.queue import DeskCalls
 from services.escalation.escalations import Escalations
 from services.escalation.faults.incidents import Incidents
+from services.escalation.faults.unanswered import Unanswered
+from services.escalation.models import Escalation
 
 
 class Handlers:
     """Handlers with what they need; `table` is the behaviour at a glance."""
 
     def __init__(
-        self, escalations: Escalations, calls: DeskCalls, sessions: EndedSessions, incidents: Incidents
+        self,
+        escalations: Escalations,
+        calls: DeskCalls,
+        sessions: EndedSessions,
+        incidents: Incidents,
+        unanswered: Unanswered,
     ) -> None:
         self._escalations = escalations
         self._calls = calls
         self._incidents = incidents
         self._sessions = sessions
+        self._unanswered = unanswered
         self.table: Mapping[type[Event], Handler] = {
             CaseEscalated: self.on_case_escalated,
             CaseDetailsChanged: self.on_case_details_changed,
             HandOverAsked: self.on_hand_over_asked,
             CaseWithdrawn: self.on_case_withdrawn,
+            EscalationReminded: self.on_escalation_reminded,
+            EscalationAcknowledged: self.on_escalation_taken,
+            EscalationDisposed: self.on_escalation_taken,
             SessionEnded: self.on_session_ended,
             IncidentOpened: self.on_incident_opened,
             IncidentClosed: self.on_incident_closed,
@@ -54,6 +68,20 @@ class Handlers:
     async def on_case_withdrawn(self, session: AsyncSession, event: CaseWithdrawn) -> None:
         """Withdraw it. One never raised here becomes a dead letter, to be replayed after its raising."""
         await self._escalations.withdraw(session, event.escalation_id)
+        await self._unanswered.over(event.escalation_id, event.occurred_at)
+
+    async def on_escalation_reminded(self, session: AsyncSession, event: EscalationReminded) -> None:
+        """Tell the supervisor when that is the step. Not of one that somebody has taken meanwhile."""
+        if event.step != "supervisor":
+            return
+        row = await session.get(Escalation, event.escalation_id)
+        if row is not None and row.status == "raised":
+            await self._unanswered.tell(row, event.occurred_at)
+
+    async def on_escalation_taken(
+        self, _: AsyncSession, event: EscalationAcknowledged | EscalationDisposed
+    ) -> None:
+        await self._unanswered.over(event.escalation_id, event.occurred_at)
 
     async def on_session_ended(self, session: AsyncSession, event: SessionEnded) -> None:
         await self._sessions.note(session, event)

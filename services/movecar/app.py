@@ -17,6 +17,7 @@ from services.movecar.handlers import Reports
 from services.movecar.people import api as people_api
 from services.movecar.people.demo import make_demo_accounts
 from services.movecar.people.passwords import Passwords
+from services.movecar.people.presence import Presence
 from services.movecar.people.sessions import Sessions
 from services.movecar.recordings.api import RecordingApi
 from services.movecar.registry.choice import LocalSource, choose_registry
@@ -33,6 +34,7 @@ def build(kernel: Kernel) -> Service:
     lookups = Lookups(kernel.database, rules, registry.registry)
     deadlines = Deadlines(kernel.database, rules)
     stream = CaseStream(kernel, rules)
+    presence = Presence(kernel.database, kernel.clock)
 
     tasks = {
         "lookups": lookups.run,
@@ -63,6 +65,7 @@ def build(kernel: Kernel) -> Service:
         handlers=Reports(rules).table(),
         tasks=tasks,
         checks={"registry": registry.check},
+        warnings={"operators": presence.check} if kernel.settings.operators_missed_after else {},
         start=start,
         drain=stream.tail.close,
         close=registry.close,

@@ -74,7 +74,11 @@ def build(kernel: Kernel) -> Service:
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
         checks={"pbx": engine.check, "trunk": engine.check_trunk, "prompts": engine.check_prompts},
-        warnings={"trunks_out": engine.trunks_out},
+        warnings={
+            "trunks_out": engine.trunks_out,
+            "calls": engine.failing.some,
+            "calls_stopped": engine.failing.all,
+        },
         start=start,
         close=close,
     )

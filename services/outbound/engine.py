@@ -12,6 +12,7 @@ from services.common.phones import own_lines
 from services.common.settings import Settings
 from services.outbound.dialer import Dialer
 from services.outbound.follower import Follower
+from services.outbound.guard.failing import Failing
 from services.outbound.guard.gate import Gate
 from services.outbound.guard.verdict import Rules
 from services.outbound.guard.watch import Watch
@@ -93,6 +94,7 @@ class Engine:
             instance=instance,
             ring_seconds=settings.ring_time,
         )
+        self.failing = Failing(database, clock, settings.call_alarms, [self.check, self.check_trunk])
         self.watch = Watch(database, clock, settings.call_alarms)
         self._handlers = Handlers(clock, keys, self.scripts, own_lines(settings.desk_phone), self.lines.wake)
 
@@ -110,6 +112,7 @@ class Engine:
             "journal": self.journal.run,
             "dialer": self.dialer.run,
             "watch": self.watch.run,
+            "failing": self.failing.run,
             "sweep": self.sweep.run,
             "trunks": TrunkKeeper(self._database, self._clock, self.switchboard).run,
         }

@@ -20,6 +20,7 @@ from services.escalation.faults.losses import Losses
 from services.escalation.faults.merge import Merger
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Audience
+from services.escalation.faults.unanswered import Unanswered
 from services.escalation.faults.watch import Watch
 from services.escalation.feed import Feed
 from services.escalation.witnesses import Witnesses
@@ -45,11 +46,13 @@ class Faults:
             clock,
             names,
             timedelta(seconds=settings.fault_after),
+            patience={"operators": timedelta(seconds=settings.operators_missed_after)},
             losses=Losses(kernel.database),
         )
         self._merger = Merger(self._journal, kernel.database, clock)
         self.people = People(self.engine, self._journal, clock)
         self.incidents = Incidents(self.engine, self._journal, clock)
+        self.unanswered = Unanswered(self.engine, self._journal, clock)
         self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone)
         self.endpoints = FaultApi(self._journal, self.people, clock).endpoints
         self.routes = [web.get("/watchz", self._watch.watchz)]

@@ -81,7 +81,10 @@ async def _nothing_known(_: Fault) -> str:
 
 
 class Engine:
-    """Faults and duties of one machine. `channels` are the names of the channels of each audience."""
+    """Faults and duties of one machine. `channels` are the names of the channels of each audience.
+
+    `patience`: parts that may be bad for another time than `fault_after` before a fault opens.
+    """
 
     def __init__(
         self,
@@ -90,6 +93,7 @@ class Engine:
         channels: Mapping[Audience, Sequence[str]],
         fault_after: timedelta,
         *,
+        patience: Mapping[str, timedelta] | None = None,
         losses: Callable[[Fault], Awaitable[str]] = _nothing_known,
         own_name: str = "escalation",
     ) -> None:
@@ -99,6 +103,7 @@ class Engine:
         self._clock = clock
         self._channels = channels
         self._fault_after = fault_after
+        self._patience = patience or {}
         self._losses = losses
         self._own_name = own_name
         self._lock = asyncio.Lock()
@@ -265,7 +270,7 @@ class Engine:
             now,
             down=fault is not None,
             watching_since=self.watching_since,
-            fault_after=self._fault_after,
+            fault_after=self._patience.get(name, self._fault_after),
         )
         records: list[Record] = [judged.component] if judged.component != known else []
         if judged.finding == "fault_opened":

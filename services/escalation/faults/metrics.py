@@ -13,4 +13,7 @@ NOTICE_SECONDS = Histogram(
 NOTICE_TRIES = Counter("movecar_notice_tries_total", "Tries to deliver a notice", ["channel", "result"])
 DUTIES_LATE = Counter("movecar_notices_late_total", "Notices to the desk without proof after 30 minutes")
 DUTIES_OWED = Gauge("movecar_notices_owed", "Notices to the desk that are not delivered yet")
+CERTIFICATE_SECONDS = Gauge(
+    "movecar_certificate_seconds", "Until the certificate at a place expires; negative: it has", ["place"]
+)
 JOURNAL_UNSAVED = Gauge("movecar_fault_journal_unsaved", "Records the fault journal could not take yet")

@@ -67,7 +67,8 @@ class Notice:
 def write(duty: Duty, subject: Fault | Maintenance, desk_phone: str = "") -> Notice:
     """Return the notice that fulfils a duty."""
     fault = subject if isinstance(subject, Fault) else _as_fault(subject)
-    name = part(fault.component).title
+    named = part(fault.component)
+    name = named.title
     mark = "【演练】" if fault.drill else ""
     planned = "（计划内维护）" if fault.planned and duty.kind != "announcement" else ""
     began = _clock(fault.began_at)
@@ -75,7 +76,7 @@ def write(duty: Duty, subject: Fault | Maintenance, desk_phone: str = "") -> Not
     match duty.kind:
         case "fault":
             heading = f"{mark}114挪车服务故障通知：{name}{planned}"
-            text = f"{mark}114挪车服务{name}自{began}起发生故障{planned}{reason}。恢复后将另行通知。"
+            text = f"{mark}114挪车服务{name}自{began}起{named.said}{planned}{reason}。恢复后将另行通知。"
         case "recovery":
             ended = fault.recovered_at or fault.detected_at
             heading = f"{mark}114挪车服务恢复通知：{name}{planned}"

@@ -94,6 +94,10 @@ def test_without_settings_it_is_the_embedded_demo() -> None:
         ({"INSTANCE": "A b"}, "MOVECAR_INSTANCE: "),
         ({"INSTANCE": "a\n"}, "MOVECAR_INSTANCE: "),
         ({"DEMO": "perhaps"}, "MOVECAR_DEMO: "),
+        ({"CERTIFICATES": "ssl/114.pem"}, "MOVECAR_CERTIFICATES: must be https"),
+        ({"CERTIFICATES": "http://h"}, "MOVECAR_CERTIFICATES: must be https"),
+        ({"CERTIFICATES": "https://h/p,/a"}, "MOVECAR_CERTIFICATES: must be https"),  # shown to any path
+        ({"CALL_ALARMS": '{"failing_share":0}'}, "MOVECAR_CALL_ALARMS: failing_share: "),  # always
         ({"CALL_RECORDS": "log/movecar.csv"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),
         ({"CALL_RECORDS": "/a,/b"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),  # which is which?
         ({"CALL_RECORDS": "a=/a,a=/b"}, "MOVECAR_CALL_RECORDS: must be an absolute path"),

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.common.clock import Clock
 from services.common.service import Kernel
 from services.common.settings import Settings
+from services.escalation.faults.detection.certificates import NAMES, CertificateProbe, places
 from services.escalation.faults.detection.judge import Reading
 from services.escalation.faults.detection.probes import (
     GOOD,
@@ -22,10 +24,11 @@ from services.escalation.faults.detection.probes import (
     bounded,
     merge,
     parts_seen,
+    unseen,
 )
 
-_SEEN_BY_OUTBOUND = ("pbx", "trunk", "trunks_out")
-_SEEN_BY_MOVECAR = ("registry",)
+_SEEN_BY_OUTBOUND = ("pbx", "trunk", "trunks_out", "calls", "calls_stopped")
+_SEEN_BY_MOVECAR = ("registry", "operators")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Lookout:
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._asked: list[_Asked] = []
-        self._closing: list[DatabaseProbe | RedisProbe] = []
+        self._closing: list[DatabaseProbe | RedisProbe | CertificateProbe] = []
 
     def start(self) -> None:
         """Decide what to ask: neighbours over HTTP, or parts of this same process."""
@@ -57,6 +60,11 @@ class Lookout:
         if settings.pbx == "asterisk":
             nodes = [(node.host, node.port) for node in settings.asterisk_nodes]
             self._ask(ManagerProbe(nodes), "pbx", seconds=PING_SECONDS)
+        if found := places(settings):
+            ahead = timedelta(days=settings.certificate_days)
+            certificates = CertificateProbe(found, ahead, self._kernel.clock)
+            self._ask(certificates, *NAMES, seconds=PING_SECONDS)
+            self._closing.append(certificates)
         if self._kernel.checks.keys() & {"pbx", "registry"}:
             self._ask(self._own_parts, seconds=READY_SECONDS)
         else:
@@ -67,7 +75,7 @@ class Lookout:
         found = await asyncio.gather(
             *(bounded(asked.probe, asked.names, asked.seconds) for asked in self._asked)
         )
-        return {"clock": GOOD} | merge(found)
+        return unseen({"clock": GOOD} | merge(found))
 
     async def close(self) -> None:
         """Close connections."""

@@ -28,9 +28,17 @@ LIVE_SECONDS = 3.0
 READY_SECONDS = 5.0
 PING_SECONDS = 3.0
 MAX_SKEW_SECONDS = 5.0
+FULL_BYTES = 1024 * 1024
+"""With less left nothing of use can be written, though a small file of ours may still find a hole."""
 LOW_SPACE_BYTES = 500 * 1024 * 1024
 LOW_SPACE_SHARE = 0.05
-_HIDES: Mapping[str, Sequence[str]] = {"pbx": ("trunk", "trunks_out"), "trunk": ("trunks_out",)}
+_HIDES: Mapping[str, Sequence[str]] = {
+    "pbx": ("trunk", "trunks_out"),
+    "trunk": ("trunks_out",),
+    "calls_stopped": ("calls",),
+    # Whoever counts them asks the database.
+    "database": ("operators", "calls", "calls_stopped"),
+}
 """Part → parts of which nothing can be said while it is down."""
 _BANNER = b"Asterisk Call Manager/"
 
@@ -102,7 +110,12 @@ def parts_seen(said: Mapping[str, Any], parts: Sequence[str]) -> dict[str, Readi
 
     Of a part behind one that is down nothing is known: a trunk does not recover by Asterisk's going away.
     """
-    found = {name: bad(str(said[name])[:200]) if name in said else GOOD for name in parts}
+    return unseen({name: bad(str(said[name])[:200]) if name in said else GOOD for name in parts})
+
+
+def unseen(found: Mapping[str, Reading]) -> dict[str, Reading]:
+    """Return what was found, with nothing known of the parts behind one that is down."""
+    found = dict(found)
     for name, hidden in _HIDES.items():
         if found.get(name, GOOD).health == "bad":
             found |= {other: UNKNOWN for other in hidden if other in found}
@@ -202,15 +215,19 @@ class DiskProbe:
     def _look(self) -> Mapping[str, Reading]:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # A new file each time: one that is written over would go on fitting into the place it has.
+            self._file.unlink(missing_ok=True)
+            handle = os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 os.write(handle, b"\0" * 4096)
                 os.fsync(handle)
             finally:
                 os.close(handle)
+            usage = shutil.disk_usage(self._file.parent)
         except OSError as error:
             return {"disk": bad(f"无法写入（errno {error.errno}）")}
-        usage = shutil.disk_usage(self._file.parent)
+        if usage.free < FULL_BYTES:
+            return {"disk": bad("已满")}
         low = usage.free < min(LOW_SPACE_BYTES, usage.total * LOW_SPACE_SHARE)
         left = f"剩余{usage.free // 1024 // 1024} MB"
         return {"disk": GOOD, "disk_low": bad(left) if low else GOOD}

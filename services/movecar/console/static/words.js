@@ -230,13 +230,16 @@ export const COMPONENTS = {
   trunk: "电话中继线路",
   registry: "车辆登记信息查询",
   disk: "磁盘（无法写入）",
+  operators: "坐席",
+  calls_stopped: "呼叫车主",
   disk_low: "磁盘空间",
   trunks_out: "部分电话中继线路",
   clock: "系统时钟",
   certificate: "安全证书",
-  operators: "坐席在线",
+  certificate_expired: "安全证书有效期",
   calls: "呼叫成功率",
   recordings: "通话录音",
+  unanswered: "移交110的事件",
   peer: "备机",
 };
 

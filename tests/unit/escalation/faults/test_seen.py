@@ -11,11 +11,12 @@ from services.common.clock import SystemClock
 from services.common.http.server import HttpServer, make_application
 from services.common.service import Check, Kernel
 from services.escalation.faults.detection.lookout import Lookout
-from services.escalation.faults.detection.probes import ProcessProbe, parts_seen
+from services.escalation.faults.detection.probes import GOOD, ProcessProbe, bad, parts_seen, unseen
 from services.escalation.faults.parts import PARTS
 from tests.unit.escalation.harness import settings_for
 
 PARTS_OF_OUTBOUND = ("pbx", "trunk", "trunks_out")
+CALLS = ("calls", "calls_stopped")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +38,25 @@ PARTS_OF_OUTBOUND = ("pbx", "trunk", "trunks_out")
 def test_a_part_is_what_is_said_of_it(said: Mapping[str, str], pbx: str, trunk: str, trunks_out: str) -> None:
     found = parts_seen(said, PARTS_OF_OUTBOUND)
     assert [found[name].health for name in PARTS_OF_OUTBOUND] == [pbx, trunk, trunks_out]
+
+
+@pytest.mark.parametrize(
+    ("said", "calls", "stopped"),
+    [
+        ({}, "good", "good"),
+        # some of them, and all of them: the second says it all
+        ({"calls": "3/10"}, "bad", "good"),
+        ({"calls": "10/10", "calls_stopped": "10/10"}, "unknown", "bad"),
+    ],
+)
+def test_that_every_call_fails_is_told_once(said: Mapping[str, str], calls: str, stopped: str) -> None:
+    found = parts_seen(said, CALLS)
+    assert [found[name].health for name in CALLS] == [calls, stopped]
+
+
+def test_of_what_is_counted_in_the_database_nothing_is_known_without_it() -> None:
+    found = unseen({"database": bad("down"), "operators": bad("OperationalError"), "calls": GOOD})
+    assert (found["operators"].health, found["calls"].health) == ("unknown", "unknown")
 
 
 def test_only_the_last_trunk_is_downtime_for_the_desk() -> None:
