@@ -26,7 +26,7 @@ DAY = 86_400.0
 PROBE = 3.0
 """Seconds between two looks at the parts."""
 FAULT_AFTER = 15.0
-PARTS = ("movecar", "outbound", "database", "redis", "pbx", "registry", "disk", "operators")
+PARTS = ("movecar", "outbound", "database", "redis", "pbx", "registry", "disk", "recordings")
 
 
 _BAD, _GOOD = Reading("bad", "down"), Reading("good")

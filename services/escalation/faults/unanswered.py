@@ -54,7 +54,7 @@ class Unanswered:
             detected_at=self._clock.now(),
             source="incident",
             audiences="supervisor",
-            opened_by=_by(row.id),
+            opened_by=row.id,
             downtime=False,
         )
         await self._engine.change(self._engine.open(fault))
@@ -64,11 +64,7 @@ class Unanswered:
         waiting = [
             fault
             for fault in self._engine.book.faults.values()
-            if fault.opened_by == _by(escalation_id) and fault.state == "open"
+            if (fault.component, fault.opened_by, fault.state) == (PART, escalation_id, "open")
         ]
         for fault in waiting:
             await self._engine.change(self._engine.recovered(fault, at))
-
-
-def _by(escalation_id: str) -> str:
-    return f"escalation {escalation_id}"
