@@ -61,7 +61,7 @@ auth_rejection_permanent = no
 """
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_UNUSED = ("acl", "ccss", "cel", "features", "indications", "pjproject", "stasis", "udptl")
+_UNUSED = ("acl", "ccss", "cel", "features", "indications", "pjproject", "udptl")
 """Files of parts of the core that are not used; Asterisk logs errors when they are missing."""
 _PATH = r"/[^\x00-\x1f\x7f;|\\\"'`$@,&\u0085\u2028\u2029]*"
 _ALPHABETS = {

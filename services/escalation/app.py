@@ -3,6 +3,7 @@
 import ssl
 
 from services.common.ami import Address, AmiLink
+from services.common.ami.actions import LITTLE
 from services.common.http.ended_sessions import EndedSessions
 from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
@@ -90,12 +91,18 @@ def _desk_line(kernel: Kernel) -> DeskLine | None:
     else:
         # In a process of its own this service finds the sandbox only where `ami_*` says.
         links = [
-            AmiLink(lambda: Address(login.host, login.port), login.user, login.secret, wanted=EVENT_NAMES)
+            AmiLink(
+                lambda: Address(login.host, login.port),
+                login.user,
+                login.secret,
+                wanted=EVENT_NAMES,
+                classes=LITTLE,
+            )
         ]
     return DeskLine(links, kernel.clock, settings.desk_caller_id)
 
 
 def _link(node: AsteriskNode) -> AmiLink:
     tls = ssl.create_default_context() if node.tls else None
-    secret = node.secret.get_secret_value()
-    return AmiLink(Address(node.host, node.port, tls), node.user, secret, wanted=EVENT_NAMES)
+    address, secret = Address(node.host, node.port, tls), node.secret.get_secret_value()
+    return AmiLink(address, node.user, secret, wanted=EVENT_NAMES, classes=LITTLE)

@@ -43,6 +43,10 @@ DESK_CALLER_ID: Final = r"[0-9]{3,12}"
 SAY: Final = r"[a-z0-9_-]{1,32}(?:\.[a-z0-9_-]{1,32}){0,39}"
 """Names of prompts, in the order they are said."""
 MODE: Final = "(?:notice|bridge)"
+EVERYTHING: Final = "system,call,user"
+"""Event classes of a connection that follows calls."""
+LITTLE: Final = "system"
+"""Event classes of one that has no call under way: nothing but whether the switch is there."""
 SEAT: Final = "[a-z0-9]{1,20}"
 """An operator's seat: the part of its endpoint's name after `seat-` (B7)."""
 
@@ -67,9 +71,10 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
                 "AuthType": "MD5",
                 "Username": r"[A-Za-z0-9_.-]{1,64}",
                 "Key": r"[0-9a-f]{32}",
-                "Events": "system,call,user",
+                "Events": f"(?:{EVERYTHING}|{LITTLE})",
             }
         ),
+        "Events": _Rule({"EventMask": f"(?:{EVERYTHING}|{LITTLE})"}),
         "Logoff": _Rule({}),
         "Ping": _Rule({}),
         "Originate": _Rule(
@@ -162,12 +167,17 @@ def challenge() -> Action:
     return Action("Challenge", {"AuthType": "MD5"})
 
 
-def login(user: str, secret: str, challenge_text: str) -> Action:
-    """Log in for call and user events. The secret itself is never sent, only its hash with the challenge."""
+def login(user: str, secret: str, challenge_text: str, classes: str = EVERYTHING) -> Action:
+    """Log in for event classes. The secret itself is never sent, only its hash with the challenge."""
     if not re.fullmatch(r"[0-9A-Za-z]{1,64}", challenge_text):
         raise UnsafeValue("Login: challenge has a form that is not allowed")
     key = hashlib.md5((challenge_text + secret).encode(), usedforsecurity=False).hexdigest()
-    return Action("Login", {"AuthType": "MD5", "Username": user, "Key": key, "Events": "system,call,user"})
+    return Action("Login", {"AuthType": "MD5", "Username": user, "Key": key, "Events": classes})
+
+
+def events(classes: str) -> Action:
+    """Say which event classes this connection is to hear from now on: EVERYTHING or LITTLE."""
+    return Action("Events", {"EventMask": classes})
 
 
 def ping() -> Action:

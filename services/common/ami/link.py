@@ -62,6 +62,7 @@ class AmiLink:
         secret: str,
         *,
         wanted: frozenset[str],
+        classes: str = actions.EVERYTHING,
         timing: Timing = Timing(),
         max_backlog: int = MAX_BACKLOG,
     ) -> None:
@@ -70,6 +71,8 @@ class AmiLink:
         self._user = user
         self._secret = secret
         self._wanted = wanted
+        self._classes = classes
+        """What each connection hears from its log-in on, until an `Events` action says otherwise."""
         self._timing = timing
         self._max_backlog = max_backlog
         self._session: Session | None = None
@@ -154,7 +157,7 @@ class AmiLink:
         """Log in; return why that failed, or nothing."""
         try:
             async with asyncio.timeout(3 * self._timing.connect):
-                await session.login(self._user, self._secret, self._timing.connect)
+                await session.login(self._user, self._secret, self._timing.connect, self._classes)
         except TimeoutError:
             return "login_timeout"
         except Refused:

@@ -92,7 +92,7 @@ class Session:
         """Of the manager protocol, as the banner gave it."""
         self._wire.start()
 
-    async def login(self, user: str, secret: str, seconds: float) -> None:
+    async def login(self, user: str, secret: str, seconds: float, classes: str = actions.EVERYTHING) -> None:
         """Wait for the banner, then log in by challenge, so that the secret never crosses the wire.
 
         A starting Asterisk accepts log-ins before it knows its dialplan, so the log-in is over only when it
@@ -106,7 +106,7 @@ class Session:
         self.version = self._banner.result()
         answer = await self.request(actions.challenge(), seconds)
         try:
-            login = actions.login(user, secret, answer.response.fields.get("Challenge", ""))
+            login = actions.login(user, secret, answer.response.fields.get("Challenge", ""), classes)
         except UnsafeValue as error:
             raise NotSent("login_not_possible") from error
         await self.request(login, seconds)

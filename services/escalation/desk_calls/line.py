@@ -4,15 +4,17 @@ It needs no database, so that it also works when that is what has failed (C4).
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
 import structlog
 
-from services.common.ami import AmiError, AmiLink, Event, LinkDown, LinkUp, NotSent, Refused, actions
+from services.common.ami import AmiError, AmiLink, Event, LinkDown, LinkUp, NotSent, Refused, Unknown, actions
 from services.common.clock import Clock
 
 log = structlog.get_logger(__name__)
@@ -63,6 +65,7 @@ class DeskLine:
         self._clock = clock
         self._caller_id = caller_id
         self._followed: dict[str, _Following] = {}
+        self._hearing: Counter[AmiLink] = Counter()
 
     @property
     def connected(self) -> bool:
@@ -90,27 +93,53 @@ class DeskLine:
             raise NotSent("not_connected")
         following = self._followed[call_id] = _Following(link)
         try:
-            action = actions.originate_desk(
-                call_id=call_id,
-                caller_id=self._caller_id,
-                say=".".join(say),
-                ring_seconds=RING_SECONDS,
-                joins=joins,
-            )
-            try:
-                await link.send(action, _ANSWER_SECONDS)
-            except (NotSent, Refused):
-                raise
-            except AmiError as error:  # it may be ringing: its events tell
-                log.warning("desk_call_unanswered", call=call_id, reason=error.reason)
-            try:
-                async with asyncio.timeout(LONGEST_SECONDS):
-                    await following.over.wait()
-            except TimeoutError:
-                log.warning("desk_call_lost", call=call_id)
-            return following.answer
+            async with self._hears(link):
+                return await self._place(following, call_id, say, joins)
         finally:
             del self._followed[call_id]
+
+    @contextlib.asynccontextmanager
+    async def _hears(self, link: AmiLink) -> AsyncIterator[None]:
+        """Hear of calls while one is under way; all the rest of the time owners' calls are not told to us.
+
+        Raises NotSent or Refused. Actions keep their order on the wire, so a call that begins while the last
+        one ends is heard; each asks for itself, because the connection may have been renewed meanwhile.
+        """
+        self._hearing[link] += 1
+        try:
+            try:
+                await link.send(actions.events(actions.EVERYTHING), _ANSWER_SECONDS)
+            except Unknown as error:
+                raise NotSent(error.reason) from error  # nobody was rung
+            yield
+        finally:
+            self._hearing[link] -= 1
+            if not self._hearing[link]:
+                with contextlib.suppress(AmiError):  # the next connection begins quiet
+                    await link.send(actions.events(actions.LITTLE), _ANSWER_SECONDS)
+
+    async def _place(
+        self, following: _Following, call_id: str, say: tuple[str, ...], joins: str
+    ) -> DeskAnswer:
+        action = actions.originate_desk(
+            call_id=call_id,
+            caller_id=self._caller_id,
+            say=".".join(say),
+            ring_seconds=RING_SECONDS,
+            joins=joins,
+        )
+        try:
+            await following.link.send(action, _ANSWER_SECONDS)
+        except (NotSent, Refused):
+            raise
+        except AmiError as error:  # it may be ringing: its events tell
+            log.warning("desk_call_unanswered", call=call_id, reason=error.reason)
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await following.over.wait()
+        except TimeoutError:
+            log.warning("desk_call_lost", call=call_id)
+        return following.answer
 
     async def _follow(self, link: AmiLink) -> None:
         while True:

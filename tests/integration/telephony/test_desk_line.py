@@ -10,6 +10,7 @@ import pytest
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
 from services.common.ami import Address, AmiLink
+from services.common.ami.actions import LITTLE
 from services.common.clock import SystemClock
 from services.common.ids import new_id
 from services.escalation.desk_calls.line import EVENT_NAMES, DeskLine, Outcome
@@ -49,7 +50,7 @@ def switches(server_home: Path, owners: Owners, quick_prompts: Path) -> Iterator
 async def line_to(switch: Asterisk) -> AsyncIterator[DeskLine]:
     settings = switch.settings
     address = Address(settings.ami_host, settings.ami_port)
-    link = AmiLink(address, settings.ami_user, settings.ami_secret, wanted=EVENT_NAMES)
+    link = AmiLink(address, settings.ami_user, settings.ami_secret, wanted=EVENT_NAMES, classes=LITTLE)
     line = DeskLine([link], SystemClock(), "114")
     running = asyncio.create_task(line.run())
     try:
@@ -60,6 +61,15 @@ async def line_to(switch: Asterisk) -> AsyncIterator[DeskLine]:
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_calls_are_heard_one_after_the_other_and_at_once(switches: dict[str, Asterisk]) -> None:
+    """The connection hears of calls only while one of ours is under way: no end may close another's ears."""
+    async with line_to(switches["1"]) as line, asyncio.timeout(DEADLINE):
+        first, second = asyncio.create_task(line.call(new_id(), WORDS)), line.call(new_id(), WORDS)
+        assert [(await first).outcome, (await second).outcome] == ["acknowledged", "acknowledged"]
+        both = await asyncio.gather(line.call(new_id(), WORDS), line.call(new_id(), WORDS))
+        assert [answer.outcome for answer in both] == ["acknowledged", "acknowledged"]
 
 
 @pytest.mark.parametrize(
