@@ -1,25 +1,35 @@
 """`make fault-matrix`: parts of a real installation die; how soon the desk is told, and of the recovery (C4).
 
 The whole stack runs with every server real, and the watchdog beside it. The desk's system, its text messages
-and its mailbox are real servers too. A part is killed (SIGKILL) or frozen (SIGSTOP); what counts is the time
-from that moment to the first notice that arrived, and from the moment it is ready again to the notice of its
-recovery.
+and its mailbox are real servers of this program: a notice counts from the moment it has arrived there. A part
+is killed, frozen, filled up or cut off (`blows.py`); what counts is the time from that moment to the first
+notice at the desk, and from the moment it is ready again to the notice of its recovery.
+
+Each row begins with a whole installation and an escalation process with an empty journal, so that no row is
+measured by the flaps or the late notices of the one before it. All rows take about twenty minutes.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import aiohttp
 
 from deploy.asterisk.prompts import Voice
 from deploy.stack.service import ROOT
 from deploy.stack.stack import Stack, StackPlan
 from services.common.clock import SystemClock, local
+from tests.integration.registry.platform import answer, running_platform, vehicle
+from tests.reliability.blows import BLOWS, PASSWORD, Blow, Scene, disk_of_our_own
+from tests.reliability.cut_lines import CutLines
 from tests.support.receivers import SECRET, Got, Receivers, receiving
 
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -27,135 +37,202 @@ BEGIN, END = "<!-- fault matrix: begin -->", "<!-- fault matrix: end -->"
 TARGET_SECONDS = 30.0
 PATIENCE_SECONDS = 150.0
 CHANNELS = ("push", "sms", "email")
+"""What reaches the desk; what the supervisor gets does not count."""
 _SETTLE_SECONDS = 6.0
-
-
-@dataclass(frozen=True)
-class Blow:
-    """What is done to which parts of the stack, and the components the desk must hear of."""
-
-    name: str
-    how: str
-    parts: tuple[str, ...]
-    components: tuple[str, ...]
-
-
-BLOWS = (
-    Blow("movecar", "SIGKILL", ("movecar",), ("movecar",)),
-    Blow("outbound", "SIGKILL", ("outbound",), ("outbound",)),
-    Blow("outbound", "SIGSTOP", ("outbound",), ("outbound",)),
-    Blow("escalation", "SIGKILL", ("escalation",), ("escalation",)),
-    Blow("PostgreSQL", "SIGKILL", ("postgres",), ("database",)),
-    Blow("Redis", "SIGKILL", ("redis",), ("redis",)),
-    Blow("Redis", "SIGSTOP", ("redis",), ("redis",)),
-    Blow("Asterisk", "SIGKILL", ("asterisk",), ("pbx",)),
-    Blow(
-        "all but escalation at once",
-        "SIGKILL",
-        ("movecar", "outbound", "asterisk", "redis", "postgres"),
-        ("movecar", "outbound", "database", "redis", "pbx"),
-    ),
-)
+_LOOKS_SECONDS = 6.0
+"""Enough for the new escalation process to have seen every part well."""
+_WHOLE_SECONDS = 120.0
 
 
 @dataclass
 class Row:
-    """What was seen of one blow: seconds to the first notice of each kind; missed and doubled notices."""
+    """What was seen of one blow: seconds to the first notice of each kind; missed and doubled notices.
+
+    `failed`: why it could not be measured.
+    """
 
     blow: Blow
     fault: list[float] = field(default_factory=list)
     recovery: list[float] = field(default_factory=list)
     missed: int = 0
     doubled: int = 0
+    failed: str = ""
+
+
+class CuttableStack(Stack):
+    """The stack with a line of ours between the services and PostgreSQL, Redis and Asterisk's manager."""
+
+    def __init__(self, plan: StackPlan, lines: CutLines) -> None:
+        super().__init__(plan)
+        self._lines = lines
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """As always, over the lines."""
+        found = super().environment
+        return found | {
+            "MOVECAR_DATABASE_URL": self._lines.through(found["MOVECAR_DATABASE_URL"]),
+            "MOVECAR_REDIS_URL": self._lines.through(found["MOVECAR_REDIS_URL"]),
+            "MOVECAR_AMI_PORT": str(self._lines.to(int(found["MOVECAR_AMI_PORT"]))),
+        }
 
 
 class Matrix:
     """A running stack and what arrives at the desk."""
 
-    def __init__(self, stack: Stack, desk: Receivers) -> None:
-        self._stack, self._desk = stack, desk
+    def __init__(self, scene: Scene, desk: Receivers) -> None:
+        self._scene, self._desk = scene, desk
 
-    async def strike(self, blow: Blow) -> Row:
-        """Do it, wait for the notices, undo it, wait for those."""
-        row, seen = Row(blow), len(self._desk.got)
-        began = time.time()
-        for name in blow.parts:
-            if blow.how == "SIGSTOP":
-                self._stack.part(name).child.pause()
-            else:
-                await self._stack.take_down(name)
-        row.fault = await self._told(row, "fault.opened", seen, began)
-        # Ready again is when its own readiness says so, and not when somebody set out to start it.
-        for name in reversed(blow.parts):
-            if blow.how == "SIGSTOP":
-                self._stack.part(name).child.resume()
-            else:
-                await self._stack.bring_up(name)
-        row.recovery = await self._told(row, "fault.recovered", seen, time.time())
-        await asyncio.sleep(_SETTLE_SECONDS)
-        arrived = [(one.channel, one.id) for one in self._desk.got[seen:] if one.channel in CHANNELS]
-        row.doubled = len(arrived) - len(set(arrived))
+    async def row(self, blow: Blow) -> Row:
+        """Strike, wait for the notices, heal, wait for those; leave a whole installation behind."""
+        row = Row(blow)
+        try:
+            await self._anew()
+            await self._strike(row)
+        except Exception as error:  # one row that fails must not cost the others
+            row.failed = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            with contextlib.suppress(Exception):
+                await blow.heal(self._scene)
+        finally:
+            for task in self._scene.asking:
+                task.cancel()
+            await asyncio.gather(*self._scene.asking, return_exceptions=True)
+            self._scene.asking.clear()
         return row
 
-    async def _told(self, row: Row, kind: str, seen: int, since: float) -> list[float]:
-        delays = []
-        for component in row.blow.components:
+    async def _strike(self, row: Row) -> None:
+        blow, old = row.blow, {_id(one) for one in self._desk.got}
+        seen = len(self._desk.got)
+        struck = time.time()
+        await blow.strike(self._scene)
+        struck = time.time() if blow.slow else struck
+        row.fault = await self._told(row, "fault.opened", blow.components, old, struck)
+        if blow.between is not None:
+            await blow.between(self._scene)
+            row.fault += await self._told(row, "fault.opened", blow.later, old, time.time())
+        # Ready again is when its own readiness says so, and not when somebody set out to start it.
+        await blow.heal(self._scene)
+        healed = time.time()
+        every = blow.components + blow.later
+        row.recovery = await self._told(row, "fault.recovered", every, old, healed)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        arrived = [(one.channel, _id(one)) for one in self._desk.got[seen:] if one.channel in CHANNELS]
+        row.doubled = len(arrived) - len(set(arrived))
 
-            def told(got: list[Got], component: str = component) -> bool:
-                return any(one.type == kind and one.component == component for one in got[seen:])
-
-            try:
-                await self._desk.until(told, PATIENCE_SECONDS)
-            except AssertionError:
-                row.missed += 1
-                continue
-            first = min(
-                one.at for one in self._desk.got[seen:] if one.type == kind and one.component == component
-            )
-            delays.append(max(0.0, first - since))
+    async def _told(
+        self, row: Row, kind: str, components: Iterable[str], old: set[str], since: float
+    ) -> list[float]:
+        """Seconds until the desk had the first notice of each; of those it never got, `missed` is told."""
+        waiting, delays = set(components), []
+        until = time.monotonic() + PATIENCE_SECONDS
+        while waiting and (left := until - time.monotonic()) > 0:
+            with contextlib.suppress(AssertionError):
+                await self._desk.until(lambda got: bool(_first(got, kind, old).keys() & waiting), left)
+            first = _first(self._desk.got, kind, old)
+            for component in waiting & first.keys():
+                delays.append(max(0.0, first[component] - since))
+                waiting.discard(component)
+        row.missed += len(waiting)
         return delays
+
+    async def _anew(self) -> None:
+        """Have everything well, and an escalation process that remembers nothing."""
+        stack = self._scene.stack
+        await stack.take_down("escalation")
+        await asyncio.to_thread(shutil.rmtree, stack.plan.directory / "faults", ignore_errors=True)
+        await stack.bring_up("escalation")
+        async with aiohttp.ClientSession() as http, asyncio.timeout(_WHOLE_SECONDS):
+            while not await _is_ready(http, stack.url):  # noqa: ASYNC110 - readiness has no event
+                await asyncio.sleep(0.5)
+        await asyncio.sleep(_LOOKS_SECONDS)
+
+
+async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with http.get(f"{url}/readyz", timeout=aiohttp.ClientTimeout(5)) as answer:
+            return answer.status == 200
+    return False
+
+
+def _id(got: Got) -> str:
+    """The notice's id, which an e-mail has before its own domain."""
+    return got.id.strip("<>").partition("@")[0]
+
+
+def _first(got: Iterable[Got], kind: str, old: set[str]) -> Mapping[str, float]:
+    """Component → when the desk had the first notice of this kind, among those that are new."""
+    first: dict[str, float] = {}
+    for one in got:
+        if one.channel in CHANNELS and one.type == kind and _id(one) not in old:
+            first.setdefault(one.component, one.at)
+    return first
+
+
+@contextlib.asynccontextmanager
+async def scene(directory: Path) -> AsyncIterator[tuple[Scene, Receivers]]:
+    """Run a whole installation with the watchdog beside it."""
+    directory.chmod(0o755)  # noqa: ASYNC240 - before anything runs
+    async with receiving() as desk, running_platform() as platform:
+        platform.behaviours.append(answer(vehicle()))
+        with disk_of_our_own(directory / "stack") as filler, CutLines() as lines:
+            plan = StackPlan(
+                directory=directory / "stack",
+                voice=Voice("espeak-ng -v cmn -s 450 -w {wav} {text}"),
+                durable=False,
+                environment={
+                    "MOVECAR_DEMO_PASSWORD": PASSWORD,
+                    "MOVECAR_REGISTRY_URL": platform.url,
+                    # Cases that got no answer from the registry wait for a person, and not for the desk.
+                    "MOVECAR_ATTENTION_DEADLINE": "86400",
+                    **desk.environment,
+                },
+            )
+            async with CuttableStack(plan, lines) as stack, _watchdog(plan, directory, desk):
+                yield Scene(stack, lines, platform, filler), desk
+
+
+@contextlib.asynccontextmanager
+async def _watchdog(plan: StackPlan, directory: Path, desk: Receivers) -> AsyncIterator[None]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "WATCHDOG_URL": f"http://{plan.escalation_listen}",
+        "WATCHDOG_STATE": str(directory / "watchdog"),
+        "WATCHDOG_PUSH_URL": f"http://127.0.0.1:{desk.http_port}/push",
+        "WATCHDOG_PUSH_SECRET": SECRET,
+        "WATCHDOG_AFTER": "15",
+        "WATCHDOG_EVERY": "2",
+    }
+    program = ROOT / "deploy" / "watchdog" / "watchdog.py"
+    dog = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(program), env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        dog.kill()
+        await dog.wait()
 
 
 async def measure(directory: Path, blows: Sequence[Blow]) -> list[Row]:
-    """Run the stack and strike it."""
-    directory.chmod(0o755)  # noqa: ASYNC240 - before anything runs
-    async with receiving() as desk:
-        plan = StackPlan(
-            directory=directory / "stack",
-            voice=Voice("espeak-ng -v cmn -s 450 -w {wav} {text}"),
-            durable=False,
-            environment={"MOVECAR_DEMO_PASSWORD": "the desk listens", **desk.environment},
-        )
-        async with Stack(plan) as stack:
-            environment = {
-                "PATH": os.environ["PATH"],
-                "WATCHDOG_URL": f"http://{plan.escalation_listen}",
-                "WATCHDOG_STATE": str(directory / "watchdog"),
-                "WATCHDOG_PUSH_URL": f"http://127.0.0.1:{desk.http_port}/push",
-                "WATCHDOG_PUSH_SECRET": SECRET,
-                "WATCHDOG_AFTER": "15",
-                "WATCHDOG_EVERY": "2",
-            }
-            program = ROOT / "deploy" / "watchdog" / "watchdog.py"
-            dog = await asyncio.create_subprocess_exec(
-                sys.executable, "-I", str(program), env=environment, stderr=asyncio.subprocess.DEVNULL
-            )
-            try:
-                await asyncio.sleep(20)  # every part has been known good, and the watcher looks in earnest
-                rows = []
-                for blow in blows:
-                    _say(f"{blow.name} {blow.how} ...")
-                    rows.append(await Matrix(stack, desk).strike(blow))
-                    _say("  " + " | ".join(_cells(rows[-1])))
-                return rows
-            finally:
-                dog.kill()
-                await dog.wait()
+    """Run the installation and strike it."""
+    rows = []
+    began = time.monotonic()
+    _say(f"{len(blows)} rows; the installation starts ...")
+    async with scene(directory) as (what, desk):
+        matrix = Matrix(what, desk)
+        for number, blow in enumerate(blows, 1):
+            _say(f"{time.monotonic() - began:6.0f} s  {number}/{len(blows)}  {blow.part}: {blow.how} ...")
+            rows.append(await matrix.row(blow))
+            _say("          " + " | ".join(_cells(rows[-1])[2:]))
+    _say(f"{time.monotonic() - began:6.0f} s  done")
+    return rows
 
 
 def _cells(row: Row) -> list[str]:
+    if row.failed:
+        return [row.blow.part, row.blow.how, f"not measured: {row.failed}", "–", "–", "–"]
     return [
-        row.blow.name,
+        row.blow.part,
         row.blow.how,
         _longest(row.fault),
         _longest(row.recovery),
@@ -182,12 +259,31 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def broken(rows: Sequence[Row]) -> list[str]:
-    """Return what was missed, or told later than the target."""
-    found = [f"{row.blow.name}: {row.missed} missed" for row in rows if row.missed]
+    """Return what was not measured, missed, or told later than the target."""
+    found = [f"{_name(row)}: not measured: {row.failed}" for row in rows if row.failed]
+    found += [f"{_name(row)}: {row.missed} missed" for row in rows if row.missed]
     return found + [
-        f"{row.blow.name}: later than {TARGET_SECONDS:g} s"
+        f"{_name(row)}: later than {TARGET_SECONDS:g} s"
         for row in rows
         if any(delay > TARGET_SECONDS for delay in row.fault + row.recovery)
+    ]
+
+
+def _name(row: Row) -> str:
+    return f"{row.blow.part} {row.blow.how}"
+
+
+def chosen(only: str) -> list[Blow]:
+    """Return the rows whose part or number was named; all for an empty text. Raises ValueError."""
+    wanted = [one.strip() for one in only.split(",") if one.strip()]
+    known = {one.lower() for number, blow in enumerate(BLOWS, 1) for one in (str(number), blow.part)}
+    if unknown := [one for one in wanted if one.lower() not in known]:
+        raise ValueError(f"no such row: {', '.join(unknown)}; see --list")
+    lowered = {one.lower() for one in wanted}
+    return [
+        blow
+        for number, blow in enumerate(BLOWS, 1)
+        if not wanted or lowered & {str(number), blow.part.lower()}
     ]
 
 
@@ -197,14 +293,27 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Exit status 1 when a notice was missed or later than the target."""
+    """Exit status 1 when a notice was missed or later than the target, or a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.reliability.faults", description=__doc__)
-    parser.add_argument("--only", default="", help="parts, by name, separated by commas")
+    parser.add_argument("--only", default="", help="rows, by part or number, separated by commas")
+    parser.add_argument("--list", action="store_true", help="show the rows and their numbers")
+    parser.add_argument("--directory", type=Path, help="keep logs and journals here")
     parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
     given = parser.parse_args()
-    only = given.only.split(",") if given.only else []
-    with tempfile.TemporaryDirectory(prefix="movecar-") as home:
-        rows = asyncio.run(measure(Path(home), [blow for blow in BLOWS if not only or blow.name in only]))
+    try:
+        blows = chosen(given.only)
+    except ValueError as error:
+        parser.error(str(error))
+    if given.write and len(blows) < len(BLOWS):
+        parser.error("--write is for the whole table: leave --only out")
+    if given.list:
+        for number, blow in enumerate(BLOWS, 1):
+            _say(f"{number:3}  {blow.part}: {blow.how}")
+        return 0
+    with contextlib.ExitStack() as stack:
+        home = given.directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="movecar-")))
+        home.mkdir(parents=True, exist_ok=True)
+        rows = asyncio.run(measure(home, blows))
     table = markdown(rows)
     _say(table)
     if given.write:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from services.common.service import Kernel
+from services.common.settings import Settings
 from services.escalation.desk_calls.line import DeskLine
 from services.escalation.faults.api import FaultApi
 from services.escalation.faults.channels.choice import choose
@@ -46,7 +47,7 @@ class Faults:
             clock,
             names,
             timedelta(seconds=settings.fault_after),
-            patience={"operators": timedelta(seconds=settings.operators_missed_after)},
+            patience=_patience(settings),
             losses=Losses(kernel.database),
         )
         self._merger = Merger(self._journal, kernel.database, clock)
@@ -75,3 +76,14 @@ class Faults:
         """Close the channels, the probes and the journal."""
         await self._watch.close()
         await self._journal.close()
+
+
+def _patience(settings: Settings) -> dict[str, timedelta]:
+    """Parts that may be bad for another time than `fault_after` before a fault opens."""
+    # Whoever says so has already tried several times, and waited for each.
+    judged = timedelta(seconds=settings.fault_after / 3)
+    return {
+        "operators": timedelta(seconds=settings.operators_missed_after),
+        "trunk": judged,
+        "registry": judged,
+    }

@@ -54,7 +54,7 @@ class Limits:
     """For all attempts of a lookup together."""
     failures: int = 3
     """Failed lookups in a row after which the breaker opens."""
-    cooling: float = 30.0
+    cooling: float = 15.0
     """Until a lookup tries an open breaker again."""
 
 
