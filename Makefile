@@ -24,7 +24,7 @@ bench: $(VENV)/dev.stamp ## Measure calls per second and latencies on the stack,
 reliability: $(VENV)/dev.stamp ## Kill the caller at every boundary, take every part away, soak, and write docs/reliability.md
 	@exec $(PY) -m tests.reliability --write
 
-fault-matrix: $(VENV)/dev.stamp ## Kill and freeze every part and measure how soon the desk is told; table into docs/reliability.md
+fault-matrix: $(VENV)/dev.stamp ## Kill, freeze, fill and cut off every part and measure how soon the desk is told (20 min); table into docs/reliability.md
 	@exec $(PY) -m tests.reliability.faults --write
 
 simulate: $(VENV)/dev.stamp ## Ten thousand simulated years of faults; a failing seed is printed and replays (nightly)
