@@ -13,7 +13,7 @@ run: $(VENV)/run.stamp ## Run the whole service in one process: SQLite, sandbox 
 	@MOVECAR_LOG_FORMAT=$${MOVECAR_LOG_FORMAT:-console} exec $(PY) -m services
 
 test: $(VENV)/dev.stamp ## Install every real part that is missing and run every test on them
-	@exec $(PY) -m deploy.stack.test_run
+	@exec $(PY) -m deploy.stack.test_run $(ARGS)
 
 stack: $(VENV)/run.stamp ## Run the production shape: PostgreSQL, Redis, Asterisk and three processes
 	@exec $(PY) -m deploy.stack

@@ -2,24 +2,30 @@
 
 import dataclasses
 import itertools
+import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
 
 from deploy.asterisk.prompts import Voice, prompt_directory
 from deploy.stack.asterisk import Asterisk
 from deploy.stack.owners import Owners
 from deploy.stack.packages import PartMissingError
+from deploy.stack.ports import SHARE
 from deploy.stack.postgres import Postgres
 from deploy.stack.redis import DATABASES, Redis
 from deploy.stack.seats import Seats
 from deploy.stack.test_run import in_ci
+from services.movecar.people import passwords
 
 SEATS = ("op1", "op2", "busy", "declines", "deaf", "hasty", "brief", "awayx")
 """Seats of the session's switch, named as `deploy.stack.seats` behaves; nobody is at the last one."""
@@ -27,6 +33,17 @@ SEATS = ("op1", "op2", "busy", "declines", "deaf", "hasty", "brief", "awayx")
 # How long an example takes is the machine's business: bounds on time belong in `make bench`.
 hypothesis.settings.register_profile("movecar", deadline=None)
 hypothesis.settings.load_profile("movecar")
+
+# A password check is made slow and hungry for memory: it took a third of the time of the tests that need no
+# server. `tests/unit/movecar/people/test_passwords.py` is about the real one, and so is every child process.
+passwords.HASHER = PasswordHasher.from_parameters(CHEAPEST)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each of the processes that work side by side (`make test`) ports that no other one takes."""
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is not None:
+        os.environ[SHARE] = f"{worker['workerid'].removeprefix('gw')}/{worker['workercount']}"
 
 
 @pytest.hookimpl(wrapper=True)

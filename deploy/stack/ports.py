@@ -1,11 +1,18 @@
 """Free ports on the loopback interface."""
 
+import os
 import random
 import socket
 import threading
 
 LOOPBACK = "127.0.0.1"
 _RANGE = range(10_000, 32_000)  # below the kernel's ephemeral range: no outgoing connection can take one
+SHARE = "MOVECAR_PORT_SHARE"
+"""Environment variable, `K/N` with 0 <= K < N: only the K-th of N equal parts of the range is ours.
+
+Processes that start servers beside one another are given a part each, so that none takes a port that another
+one has chosen and not bound yet, or wants back after a restart.
+"""
 _given: set[int] = set()
 _lock = threading.Lock()
 
@@ -13,17 +20,25 @@ _lock = threading.Lock()
 def free_port(count: int = 1) -> int:
     """First of `count` neighbouring ports (even first) free for TCP and UDP on 127.0.0.1.
 
-    Never gives the same port twice in one process. Another process can still take it before it
-    is bound; the server's own start then fails, naming the port.
+    Never gives the same port twice in one process, nor to one with another share (see `SHARE`). Any other
+    process can still take it before it is bound; the server's own start then fails, naming the port.
     """
+    ours = share()
     with _lock:
         for _ in range(1000):
-            first = random.randrange(_RANGE.start, _RANGE.stop - count, 2)  # noqa: S311  # nosec B311 - not a secret
+            first = random.randrange(ours.start, ours.stop - count, 2)  # noqa: S311  # nosec B311 - not a secret
             wanted = range(first, first + count)
             if _given.isdisjoint(wanted) and all(is_free(port) for port in wanted):
                 _given.update(wanted)
                 return first
-    raise OSError(f"no {count} neighbouring free ports in {_RANGE.start}-{_RANGE.stop}")
+    raise OSError(f"no {count} neighbouring free ports in {ours.start}-{ours.stop}")
+
+
+def share() -> range:
+    """The ports that are ours to give: all of them, or the part that `SHARE` says. Raises ValueError."""
+    number, _, parts = os.environ.get(SHARE, "0/1").partition("/")
+    size = len(_RANGE) // int(parts) // 2 * 2
+    return _RANGE[int(number) * size : (int(number) + 1) * size]
 
 
 def is_free(port: int) -> bool:

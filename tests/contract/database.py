@@ -21,7 +21,6 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidRequestError, Stat
 
 from services.common.bus import emit
 from services.common.database import (
-    Base,
     Database,
     UtcDateTime,
     insert_ignoring_duplicates,
@@ -30,6 +29,7 @@ from services.common.database import (
 )
 from services.common.models import LogPosition
 from tests.support.events import event
+from tests.support.tables import create_tables
 
 _metadata = MetaData()
 THINGS = Table(
@@ -46,9 +46,9 @@ THINGS = Table(
 
 async def create_things(database: Database) -> None:
     """Create the tables these tests use."""
+    await create_tables(database)
     async with database.engine.begin() as connection:
         await connection.run_sync(_metadata.create_all)
-        await connection.run_sync(Base.metadata.create_all)
 
 
 class DatabaseContract:

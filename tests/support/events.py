@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Bus, Consumer, Relay, emit
 from services.common.clock import SystemClock
-from services.common.database import Base, Database
+from services.common.database import Database
 from services.common.events import AttemptChanged
 from services.common.models import DeadLetter, OutboxEntry
 from services.common.tasks import Tasks
+from tests.support.tables import create_tables
 
 SERVICE = "movecar"
 DEADLINE = 20.0
@@ -94,8 +95,8 @@ class World:
         self._nodes: list[Node] = []
 
     async def __aenter__(self) -> Self:
+        await create_tables(self.database)
         async with self.database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
             await connection.run_sync(_metadata.create_all)
         return self
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
@@ -12,16 +11,10 @@ from pathlib import Path
 
 import aiohttp
 
+from deploy.stack.ports import free_port
 from tests.support.running import PASSWORD
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Program:

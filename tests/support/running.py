@@ -11,11 +11,11 @@ from typing import Any, Self
 import aiohttp
 
 from services.common.clock import Clock
-from services.common.database import Base
 from services.common.http.auth import Principal, Role
 from services.common.ids import new_id
 from services.common.service import Kernel, Process, Service, running
 from services.common.settings import Settings, load_settings
+from tests.support.tables import create_tables
 
 PASSWORD = "a password for the test accounts"
 SECRET = "a root secret that is long enough for the tests"
@@ -33,19 +33,13 @@ def settings_for(directory: Path, **overrides: Any) -> Settings:
     return load_settings(**(values | overrides))
 
 
-async def create_tables(kernel: Kernel) -> None:
-    """Create the tables of every imported model."""
-    async with kernel.database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
-
-
 @contextlib.asynccontextmanager
 async def serving(
     settings: Settings, builders: Sequence[Callable[[Kernel], Service]], clock: Clock | None = None
 ) -> AsyncIterator[Process]:
     """Run services on one address for the length of a block."""
     kernel = Kernel.build(settings, clock)
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     async with running(Process(kernel, [build(kernel) for build in builders], settings.listen)) as process:
         yield process
 

@@ -16,10 +16,10 @@ from services.escalation.feed import Feed
 from services.escalation.models import FeedItem, PushDelivery
 from services.escalation.push import Pusher
 from tests.integration.escalation.receiver import SECRET, Received, Receiver
+from tests.support.tables import create_tables
 from tests.unit.escalation.harness import (
     DETAILS,
     Desk,
-    create_tables,
     escalated,
     serving,
     settings_for,
@@ -248,7 +248,7 @@ class Instance:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Instance":
-        await create_tables(self.kernel)
+        await create_tables(self.kernel.database)
         self._task = asyncio.create_task(self.pusher.run())
         return self
 

@@ -15,7 +15,8 @@ from services.common.tail import Tail
 from services.escalation.escalations import Escalations
 from services.escalation.feed import Feed
 from services.escalation.machine import IllegalTransition
-from tests.unit.escalation.harness import DETAILS, create_tables, escalated, settings_for
+from tests.support.tables import create_tables
+from tests.unit.escalation.harness import DETAILS, escalated, settings_for
 
 
 class Undone(Exception):
@@ -44,7 +45,7 @@ class Writer:
 @pytest.fixture
 async def writers(postgres_url: str) -> AsyncIterator[list[Writer]]:
     writers = [Writer(postgres_url) for _ in range(2)]
-    await create_tables(writers[0].kernel)
+    await create_tables(writers[0].kernel.database)
     yield writers
     for writer in writers:
         await writer.kernel.database.close()

@@ -13,11 +13,12 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from deploy.stack.ports import free_port
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
 from services.common.http.auth import Principal, Role, Tokens
 from services.common.ids import new_id
-from tests.support.program import ROOT, free_port
+from tests.support.program import ROOT
 from tests.support.receivers import SECRET, receiving
 from tests.support.running import SECRET as KEY
 

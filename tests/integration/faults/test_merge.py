@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import select
 
 from services.common.clock import ManualClock
-from services.common.database import Base, Database
+from services.common.database import Database
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.merge import Merger
 from services.escalation.faults.models import FaultDuty, FaultNotice, FaultRow
+from tests.support.tables import create_tables
 from tests.unit.escalation.faults.test_journal import GOOD, broken
 
 
@@ -27,8 +28,7 @@ async def test_rows_are_merged_whole_and_once_although_the_process_dies_in_betwe
 ) -> None:
     url = f"sqlite+aiosqlite:///{tmp_path / 'main.sqlite3'}"
     database = Database(url if kind == "sqlite" else request.getfixturevalue("postgres_url"))
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(database)
     clock = ManualClock()
     journal, dying = (made(tmp_path / "journal.sqlite3", clock) for made in (Journal, Dying))
     watcher = await broken(journal, clock)

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.database import Base, Database
+from services.common.database import Database
+from tests.support.tables import create_tables
 from tests.unit.outbound.evidence.switch import Switch
 from tests.unit.outbound.rig import Rig, rig_on, settings_for
 
@@ -25,8 +26,7 @@ async def rig(tmp_path: Path, postgres_url: str) -> AsyncIterator[Rig]:
 async def database(postgres_url: str) -> AsyncIterator[Database]:
     """An empty database on PostgreSQL with every table."""
     database = Database(postgres_url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(database)
     yield database
     await database.close()
 

@@ -4,12 +4,24 @@ import socket
 
 import pytest
 
-from deploy.stack.ports import address_towards, free_port, is_free
+from deploy.stack.ports import SHARE, address_towards, free_port, is_free, share
 
 
 def test_no_port_is_given_twice() -> None:
     given = [port for first in (free_port(4) for _ in range(50)) for port in range(first, first + 4)]
     assert len(set(given)) == 200
+
+
+def test_processes_side_by_side_have_no_port_in_common(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+    for number in range(3):
+        monkeypatch.setenv(SHARE, f"{number}/3")
+        shares.append(share())
+        assert free_port(2) in shares[-1]
+        assert share().start % 2 == 0
+    monkeypatch.delenv(SHARE)
+    assert len({port for ports in shares for port in ports}) == sum(len(ports) for ports in shares)
+    assert set(share()) >= {port for ports in shares for port in ports}
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])

@@ -15,7 +15,6 @@ from sqlalchemy import select
 
 from services.common.bus import emit
 from services.common.clock import Clock
-from services.common.database import Base
 from services.common.events import CaseEscalated, EscalationReason
 from services.common.http.auth import Principal, Role
 from services.common.ids import new_id
@@ -23,6 +22,7 @@ from services.common.models import OutboxEntry
 from services.common.service import Kernel, Process, running
 from services.common.settings import Settings
 from services.escalation.app import build
+from tests.support.tables import create_tables
 
 NONE: Mapping[str, str] = {}
 DETAILS: dict[str, Any] = {
@@ -54,12 +54,6 @@ def settings_for(url: str, **overrides: Any) -> Settings:
     directory = Path(tempfile.mkdtemp(prefix="movecar-")) if file == url else Path(file).parent / "var"
     quiet: dict[str, Any] = {"data_dir": directory, "fault_after": 600}
     return Settings(_env_file=None, database_url=url, secret_key="k" * 32, **(quiet | overrides))
-
-
-async def create_tables(kernel: Kernel) -> None:
-    """Make every table in an empty database."""
-    async with kernel.database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
 
 
 def escalated(
@@ -210,7 +204,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, s
 async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterator[Desk]:
     """Run the service on a port of its own with all tables made."""
     kernel = Kernel.build(settings, clock)
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     async with running(Process(kernel, [build(kernel)], "127.0.0.1:0")) as process:
         timeout, connector = aiohttp.ClientTimeout(total=60), aiohttp.TCPConnector(limit=0)
         address = f"http://{process.address}"

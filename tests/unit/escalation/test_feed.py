@@ -12,7 +12,8 @@ from services.common.service import Kernel
 from services.escalation.documents import EscalationData
 from services.escalation.feed import Feed
 from services.escalation.models import PushDelivery
-from tests.unit.escalation.harness import create_tables, settings_for
+from tests.support.tables import create_tables
+from tests.unit.escalation.harness import settings_for
 
 
 class Undone(Exception):
@@ -22,7 +23,7 @@ class Undone(Exception):
 @pytest.fixture
 async def kernel(sqlite_url: str) -> AsyncIterator[Kernel]:
     kernel = Kernel.build(settings_for(sqlite_url))
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     yield kernel
     await kernel.database.close()
 

@@ -17,7 +17,7 @@ from services.common.bus import Together
 from services.common.call_rules import CallLimits
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
-from services.common.database import Base, Database
+from services.common.database import Database
 from services.common.events import (
     AttemptChanged,
     CallMode,
@@ -36,6 +36,7 @@ from services.outbound.engine import Engine
 from services.outbound.models import Attempt
 from services.outbound.pbx import Connected, Pbx
 from services.outbound.sandbox import SandboxPbx
+from tests.support.tables import create_tables
 
 DEADLINE = 15.0
 SPEED = 200.0
@@ -373,6 +374,12 @@ class Rig(Told):
         await self.handle(event)
         return event.contact_id
 
+    async def lines_free(self) -> None:
+        """Wait until no line is taken: a line is free a moment after its call's end was written down."""
+        async with asyncio.timeout(DEADLINE):
+            while self.engine.lines.up:  # noqa: ASYNC110 - `changed` belongs to the dialer
+                await asyncio.sleep(0.005)
+
     async def withdraw(self, contact_id: str) -> None:
         """Withdraw a contact."""
         await self.handle(
@@ -426,8 +433,7 @@ async def rig_on(settings: Settings, *, speed: float = SPEED) -> AsyncIterator[R
     """Set a caller up beside a sandbox PBX; its engine is built and not started."""
     clock = ShiftedClock()
     database = Database(settings.database)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(database)
     async with (
         SandboxPbx("movecar", "secret", clock, speed=speed) as sandbox,
         Tap(sandbox.port) as tap,

@@ -2,28 +2,22 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 
+from deploy.stack.ports import free_port
 from services.common.ami import Address, AmiLink
 from services.common.bus import emit
-from services.common.database import Base
 from services.common.events import ContactWithdrawn, Event
 from services.common.service import Kernel, Process, running
 from services.common.settings import Settings
 from services.outbound.app import build
 from services.outbound.calls import EVENT_NAMES, KeyPressed
 from services.outbound.pbx import Pbx
+from tests.support.tables import create_tables
 from tests.unit.outbound.rig import DEADLINE, NUMBER, Told, requested, settings_for
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def asterisk_that_is_away(directory: Path) -> Settings:
@@ -40,8 +34,7 @@ async def tell(kernel: Kernel, *events: Event) -> None:
 @contextlib.asynccontextmanager
 async def process_on(settings: Settings) -> AsyncIterator[Process]:
     kernel = Kernel.build(settings)
-    async with kernel.database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(kernel.database)
     async with running(Process(kernel, [build(kernel)], "127.0.0.1:0")) as process:
         yield process
 

@@ -110,7 +110,7 @@ async def test_what_asterisk_refuses_is_a_fault_of_ours_and_not_tried_again(rig:
     contact = await rig.request(NUMBER + "0", NUMBER + "1")
     assert await rig.conclusion(contact) == "failed"
     assert [row.outcome for row in await rig.attempts(contact)] == ["failed"]
-    assert len(rig.engine.lines) == 0
+    await rig.lines_free()
 
 
 async def test_an_originate_without_an_answer_is_followed_by_its_events(rig: Rig) -> None:

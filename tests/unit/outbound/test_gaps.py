@@ -129,7 +129,7 @@ async def test_a_call_whose_end_was_never_heard_is_found_out_when_its_time_is_ov
     await overdue(rig, MARGIN_SECONDS + 1)
     assert await rig.conclusion(contact) == "exhausted"
     assert (await rig.attempts(contact))[0].outcome == "declined"
-    assert len(rig.engine.lines) == 0
+    await rig.lines_free()
 
 
 async def test_an_answer_that_was_never_heard_is_read_when_the_time_of_the_call_is_over(rig: Rig) -> None:

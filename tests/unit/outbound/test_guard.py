@@ -53,7 +53,7 @@ async def test_what_the_guard_withholds_ends_with_its_reason_and_rings_nobody(gu
         (told,) = await rig.events(AttemptChanged, second)
         assert (told.state, told.outcome, told.reason) == ("ended", "withheld", "number_limit")
         assert rig.tap.dialled == [NUMBER + "0"]
-        assert len(rig.engine.lines) == 0
+        await rig.lines_free()
 
 
 @pytest.mark.parametrize("limit", ["number", "owner", "operator", "service"])

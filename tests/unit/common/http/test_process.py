@@ -9,7 +9,8 @@ import pytest
 
 from services.common.http.server import HttpServer, make_application
 from services.common.service import Kernel, Process, Service, running
-from tests.support.running import Client, create_tables, serving, settings_for
+from tests.support.running import Client, serving, settings_for
+from tests.support.tables import create_tables
 from tests.unit.common.http.conftest import Running
 
 
@@ -101,7 +102,7 @@ async def test_parts_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
 
     settings = settings_for(tmp_path)
     kernel = Kernel.build(settings)
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     async with running_of(kernel, [part("outbound"), part("movecar")]):
         pass
     assert steps == ["start outbound", "start movecar", "close movecar", "close outbound"]
@@ -117,7 +118,7 @@ async def test_a_start_that_fails_half_way_leaves_nothing_running(tmp_path: Path
         closed.set()
 
     kernel = Kernel.build(settings_for(tmp_path))
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     with pytest.raises(RuntimeError, match="cannot start"):
         async with running_of(kernel, [Service("outbound", close=close), Service("movecar", start=fail)]):
             pass
@@ -129,7 +130,7 @@ async def test_an_address_in_use_stops_the_start(tmp_path: Path) -> None:
     first = HttpServer(make_application([]), "127.0.0.1:0")
     address = await first.start()
     kernel = Kernel.build(settings_for(tmp_path, listen=address))
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     with pytest.raises(OSError, match="address already in use"):
         async with running(Process(kernel, [Service("movecar")], address)):
             pass

@@ -13,7 +13,6 @@ from sqlalchemy import select
 
 from services.common.ami import Address, AmiLink
 from services.common.clock import ManualClock, SystemClock
-from services.common.database import Base
 from services.common.events import CaseEscalated, EscalationReason
 from services.common.ids import new_id
 from services.common.service import Kernel
@@ -27,6 +26,7 @@ from services.escalation.feed import Feed
 from services.escalation.models import DeskCall, Escalation, EscalationStep
 from services.outbound.sandbox import SandboxPbx
 from tests.support.running import settings_for
+from tests.support.tables import create_tables
 from tests.unit.escalation.harness import DETAILS
 
 DEADLINE = 15.0
@@ -116,8 +116,7 @@ async def desk_with(directory: Path, line: DeskLine | None) -> AsyncIterator[Des
     settings = settings_for(directory, ack_remind=60, ack_call=180, ack_again=120, dispose_within=600)
     clock = ManualClock()
     kernel = Kernel.build(settings, clock)
-    async with kernel.database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(kernel.database)
     feed = Feed(kernel.database, kernel.keys, pushing=False)
     rules = Escalations(feed, kernel.keys, clock, settings)
     calls = DeskCalls(kernel.database, rules, line, kernel.keys, clock, settings.instance)

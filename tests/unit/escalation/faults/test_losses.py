@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.stack.ports import LOOPBACK, free_port
 from services.common.clock import ManualClock
-from services.common.database import Base, Database
+from services.common.database import Database
 from services.escalation.faults.detection.judge import Reading
 from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
@@ -16,6 +17,7 @@ from services.escalation.faults.losses import NOT_KNOWN, Losses
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Fault
 from services.escalation.models import DeskCall, Escalation
+from tests.support.tables import create_tables
 
 BEGAN = datetime(2026, 4, 1, 8, tzinfo=UTC)
 FAULT = Fault(
@@ -33,8 +35,7 @@ FAULT = Fault(
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'main.sqlite3'}")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(database)
     yield database
     await database.close()
 
@@ -79,8 +80,8 @@ async def test_escalations_and_calls_to_the_desk_within_the_fault_are_counted(da
     )
 
 
-async def test_without_the_database_the_notice_says_that_nothing_can_be_known(tmp_path: Path) -> None:
-    away = Database(f"sqlite+aiosqlite:///{tmp_path / 'no' / 'such' / 'directory'}")
+async def test_without_the_database_the_notice_says_that_nothing_can_be_known() -> None:
+    away = Database(f"postgresql+asyncpg://nobody@{LOOPBACK}:{free_port()}/movecar")
     assert await Losses(away)(FAULT) == NOT_KNOWN
     await away.close()
 

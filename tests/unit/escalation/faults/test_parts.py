@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.stack.ports import free_port
 from services.common.clock import ManualClock
 from services.escalation.faults.detection.judge import Reading
 from services.escalation.faults.detection.probes import (
@@ -20,7 +21,6 @@ from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.notices import write
 from services.escalation.faults.parts import PARTS
-from tests.support.program import free_port
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 BAD = Reading("bad", "说明")

@@ -13,13 +13,14 @@ from services.movecar.cases.machine import AttentionReason, Status
 from services.movecar.cases.models import Case, CaseHistory
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import parse
-from tests.support.running import create_tables, settings_for
+from tests.support.running import settings_for
+from tests.support.tables import create_tables
 
 
 @pytest.fixture
 async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     kernel = Kernel.build(settings_for(tmp_path), ManualClock())
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     yield kernel
     await kernel.database.close()
 

@@ -12,7 +12,8 @@ from services.common.service import Kernel
 from services.movecar.app import build
 from services.movecar.people.models import Account, Session
 from services.movecar.people.presence import NOBODY, Presence
-from tests.support.running import create_tables, settings_for
+from tests.support.running import settings_for
+from tests.support.tables import create_tables
 
 HOUR = timedelta(hours=1)
 
@@ -20,7 +21,7 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     kernel = Kernel.build(settings_for(tmp_path), ManualClock())
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     yield kernel
     await kernel.bus.close()
     await kernel.database.close()

@@ -8,7 +8,8 @@ from services.common.service import Kernel
 from services.movecar.plates import parse
 from services.movecar.registry import Found, Unavailable
 from services.movecar.registry.choice import LocalSource, PlatformSource, choose_registry
-from tests.support.running import create_tables, settings_for
+from tests.support.running import settings_for
+from tests.support.tables import create_tables
 
 HEADER = "plate,color,owner,phones\n"
 
@@ -16,7 +17,7 @@ HEADER = "plate,color,owner,phones\n"
 @pytest.fixture
 async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     kernel = Kernel.build(settings_for(tmp_path, registry_csv=tmp_path / "vehicles.csv"))
-    await create_tables(kernel)
+    await create_tables(kernel.database)
     yield kernel
     await kernel.database.close()
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from services.common.database import Base, Database
+from services.common.database import Database
+from tests.support.tables import create_tables
 from tests.unit.outbound.evidence.switch import Switch
 
 
@@ -11,8 +12,7 @@ from tests.unit.outbound.evidence.switch import Switch
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """An empty database with every table."""
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'evidence.sqlite3'}")
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.create_all)
+    await create_tables(database)
     yield database
     await database.close()
 

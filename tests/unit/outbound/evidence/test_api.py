@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from sqlalchemy import select
 
+from deploy.stack.ports import free_port
 from services.common.ami import Address, AmiLink
 from services.common.http.auth import Principal, Role
 from services.common.ids import new_id
@@ -21,7 +22,7 @@ from services.outbound.calls import EVENT_NAMES
 from services.outbound.evidence.models import BillableCall
 from services.outbound.pbx import Call, Pbx
 from tests.unit.outbound.rig import NUMBER, Told, requested, settings_for
-from tests.unit.outbound.test_app import free_port, process_on, tell
+from tests.unit.outbound.test_app import process_on, tell
 
 DEADLINE = 20.0
 

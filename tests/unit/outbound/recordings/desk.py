@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from services.common.crypto import Keys
-from services.common.database import Base, Database
+from services.common.database import Database
 from services.common.events import RecordingKept, decode
 from services.common.ids import new_id
 from services.common.models import OutboxEntry
@@ -22,6 +22,7 @@ from services.outbound.recordings.collector import Collector
 from services.outbound.recordings.keeper import Keeper
 from services.outbound.recordings.models import AttemptRecording
 from services.outbound.recordings.spool import Spool
+from tests.support.tables import create_tables
 from tests.unit.outbound.rig import ShiftedClock
 
 SECRET = "a root secret that is long enough for the tests"
@@ -156,8 +157,7 @@ async def desk_at(home: Path, url: str) -> AsyncIterator[Desk]:
     """Set everything up on an empty database."""
     database = Database(url)
     try:
-        async with database.engine.begin() as connection:
-            await connection.run_sync(Base.metadata.create_all)
+        await create_tables(database)
         yield Desk(database, home)
     finally:
         await database.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from deploy.stack.ports import free_port
 from services.common.clock import SystemClock, local
 from services.common.crypto import Keys
 from services.common.database import Database
@@ -15,7 +16,6 @@ from services.common.migrations import upgrade
 from services.outbound.scripts import filing
 from services.outbound.scripts.cli import call_scripts
 from services.outbound.scripts.notices import Scan
-from tests.support.program import free_port
 
 GREETING = "您好，这里是公安110，您是{plate}的车主吗？"
 SCAN = Scan("通知.pdf", "application/pdf", b"%PDF-1.4\n%%EOF\n")
