@@ -19,6 +19,7 @@ from services.common.settings import Settings
 from services.escalation.app import build as build_escalation
 from services.escalation.cli import push
 from services.escalation.faults.drill import drill
+from services.escalation.faults.pair.cli import pair
 from services.movecar.app import build as build_movecar
 from services.movecar.people.demo import ACCOUNTS, random_password
 from services.movecar.recordings.cli import recordings
@@ -38,6 +39,7 @@ app.add_typer(dead_letters, name="dead-letters")
 app.add_typer(recordings, name="recordings")
 app.add_typer(push, name="push")
 app.add_typer(drill, name="drill")
+app.add_typer(pair, name="pair")
 app.command("load-registry")(load_registry)
 app.command("reconcile")(reconcile)
 app.add_typer(prompts, name="prompts")

@@ -8,7 +8,8 @@ push, an e-mail, or both. A notice counts as given when the far end has said so;
 also after this program was killed. Proof is in journal.log beside the state.
 
 Settings are environment variables:
-  WATCHDOG_URL            http://HOST:PORT of the escalation process (http://127.0.0.1:8116)
+  WATCHDOG_URL            http://HOST:PORT of the escalation process (http://127.0.0.1:8116); of two machines
+                          both, with a comma between: the desk is told when neither gives a sign of life
   WATCHDOG_STATE          directory for state and proof (/var/lib/movecar-watchdog)
   WATCHDOG_AFTER          seconds without a sign of life before the desk is told (45)
   WATCHDOG_EVERY          seconds between two looks (5)
@@ -72,6 +73,7 @@ class Settings:
                 raise Misused(f"WATCHDOG_{name} must be a number") from None
 
         self.url = read("URL", "http://127.0.0.1:8116").rstrip("/")
+        self.urls = [url.strip().rstrip("/") for url in self.url.split(",")]
         self.state = pathlib.Path(read("STATE", "/var/lib/movecar-watchdog"))
         self.push_url, self.push_secret = read("PUSH_URL"), read("PUSH_SECRET")
         self.smtp_host, self.smtp_port = read("SMTP_HOST"), int(number("SMTP_PORT", "25"))
@@ -79,7 +81,7 @@ class Settings:
         self.smtp_user, self.smtp_password = read("SMTP_USER"), read("SMTP_PASSWORD")
         self.mail_from, self.mail_to = read("MAIL_FROM", "movecar-watchdog@localhost"), read("MAIL_TO")
         self.after, self.every = number("AFTER", "45"), number("EVERY", "5")
-        for name, address in (("URL", self.url), ("PUSH_URL", self.push_url)):
+        for name, address in (*(("URL", url) for url in self.urls), ("PUSH_URL", self.push_url)):
             if address and urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
                 raise Misused(f"WATCHDOG_{name} must be an http or https address")
         if self.push_url and not self.push_secret:
@@ -164,6 +166,17 @@ def look(url: str) -> str:
         except Exception as error:  # whatever http.client makes of garbage
             return f"{path} 应答无法读取（{type(error).__name__}）"
     return ""
+
+
+def look_at_all(urls: list[str]) -> str:
+    """Return what is wrong when none of the machines is well; empty while one of them is."""
+    problems = []
+    for url in urls:
+        problem = look(url)
+        if not problem:
+            return ""
+        problems.append(problem)
+    return "；".join(problems)
 
 
 def judge(state: State, problem: str, settings: Settings, now: float) -> None:
@@ -315,7 +328,7 @@ def mail(settings: Settings, item: dict[str, object]) -> str:
 
 def round_of(state: State, settings: Settings) -> str:
     """Look once, note what follows, give what is due; return what is wrong."""
-    problem = look(settings.url)
+    problem = look_at_all(settings.urls)
     judge(state, problem, settings, time.time())
     state.save()
     deliver(state, settings, time.time())

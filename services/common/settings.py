@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     listen: ListenAddress = "127.0.0.1:8114"
     outbound_listen: ListenAddress = "127.0.0.1:8115"
     escalation_listen: ListenAddress = "127.0.0.1:8116"
+    escalation_peer: str = ""
+    escalation_role: Literal["active", "standby"] = "active"
     database_url: str = ""
     redis_url: str = ""
     data_dir: Path = Path("var")
@@ -162,6 +164,16 @@ class Settings(BaseSettings):
             raise ValueError("every name may be used once")
         return value
 
+    @field_validator("escalation_peer")
+    @classmethod
+    def _peer_is_http(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}):
+            raise ValueError(
+                "must be http://HOST:PORT or https://HOST:PORT of the other machine's escalation"
+            )
+        return value
+
     @field_validator("redis_url", "registry_url", "desk_push_url", "drill_push_url", "sms_url")
     @classmethod
     def _url_has_scheme_and_host(cls, value: str) -> str:
@@ -231,6 +243,8 @@ class Settings(BaseSettings):
         key = self.secret_key.get_secret_value()
         if key and len(key.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"MOVECAR_SECRET_KEY: must be at least {MIN_SECRET_BYTES} bytes")
+        if not key and self.escalation_peer:
+            raise ValueError("MOVECAR_SECRET_KEY: required with MOVECAR_ESCALATION_PEER, the same on both")
         if not key and not self.embedded:
             raise ValueError("MOVECAR_SECRET_KEY: required with a database of your own")
         return self

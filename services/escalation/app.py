@@ -77,6 +77,7 @@ def build(kernel: Kernel) -> Service:
         tasks={**tasks, **faults.tasks},
         independent_tasks={**faults.independent_tasks, **lines},
         checks={"chain": auditor.check},
+        warnings=faults.warnings,
         start=start,
         drain=tail.close,
         close=faults.close,

@@ -74,6 +74,9 @@ class Disk:
         alive += [*book.deliveries.values(), *book.maintenance.values()]
         return [*alive, *([book.beat] if book.beat else [])]
 
+    async def known(self, keys: Sequence[tuple[type[Record], str]]) -> Sequence[Record]:
+        return [self.kept[key] for key in keys if key in self.kept]
+
     async def write(self, records: Sequence[Record]) -> None:
         await _Moment()
         if self.full:

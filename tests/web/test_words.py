@@ -11,6 +11,7 @@ from services.escalation.chain.policy import Priority, Step
 from services.escalation.desk_calls.line import Outcome as DeskCallOutcome
 from services.escalation.documents import DISPOSITIONS
 from services.escalation.faults.documents import NoticeStatus
+from services.escalation.faults.pair.messages import Role
 from services.escalation.faults.parts import INCIDENTS, PARTS
 from services.escalation.faults.records import Audience, DutyKind, FaultState, Source
 from services.escalation.machine import STATUSES as ESCALATION_STATUSES
@@ -99,6 +100,7 @@ async def test_every_code_of_the_server_has_its_words(operator: Page) -> None:
     assert set(words["REASONS"]) >= set(get_args(ContactOutcome))
     assert words["DISPOSITIONS"] == dict(DISPOSITIONS)
     assert words["COMPONENTS"] == {name: part.title for name, part in PARTS.items()}
+    assert set(words["MACHINES"]) == set(get_args(Role))
     assert words["INCIDENT_KINDS"] == INCIDENTS
     assert set(words["SCRIPT_ACTIONS"]) >= {str(trigger) for trigger in ScriptTrigger}
 

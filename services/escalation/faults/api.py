@@ -19,13 +19,16 @@ from services.escalation.faults.documents import (
     MaintenancePage,
     NoticePage,
     OpenFault,
+    PairAnswer,
     PlanMaintenance,
     RunDrill,
     fault_answer,
     maintenance_answer,
     notice_answers,
+    pair_answer,
 )
 from services.escalation.faults.journal import Journal
+from services.escalation.faults.pair.pair import Pair
 from services.escalation.faults.people import People, UnknownFault
 from services.escalation.faults.records import Fault
 
@@ -41,8 +44,8 @@ _MICROSECONDS = 1_000_000
 class FaultApi:
     """Endpoints of faults, notices, planned work and drills."""
 
-    def __init__(self, journal: Journal, people: People, clock: Clock) -> None:
-        self._journal, self._people, self._clock = journal, people, clock
+    def __init__(self, journal: Journal, people: People, clock: Clock, pair: Pair | None = None) -> None:
+        self._journal, self._people, self._clock, self._pair = journal, people, clock, pair
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -86,6 +89,15 @@ class FaultApi:
                 {201: MaintenanceAnswer},
                 roles=WRITE,
                 body=PlanMaintenance,
+                independent=True,
+            ),
+            Endpoint(
+                "GET",
+                "/faults/pair",
+                "Who gives the notices, and how the other machine is",
+                self.pair,
+                {200: PairAnswer},
+                roles=READ,
                 independent=True,
             ),
             Endpoint(
@@ -205,6 +217,9 @@ class FaultApi:
             body.component, body.begins_at, body.ends_at, body.note, call.principal.username
         )
         return Answer(201, maintenance_answer(planned))
+
+    async def pair(self, _: Call[Any, Any]) -> Answer:
+        return Answer(200, pair_answer(self._pair))
 
     async def rehearse(self, call: Call[RunDrill, Any]) -> Answer:
         drill = await self._people.rehearse(call.body.component, call.principal.username, real=call.body.real)

@@ -1,8 +1,9 @@
 """What of the journal is kept in mind: everything that is not settled. Pure data, no decisions."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
+from services.escalation.faults.parts import part
 from services.escalation.faults.records import (
     Beat,
     Component,
@@ -18,14 +19,15 @@ OWN_BEAT = "own"
 KEEP_MAINTENANCE = timedelta(days=1)
 
 
-def _not_held(_: Duty, __: datetime) -> bool:
+def _not_held(_: Duty, __: Delivery, ___: datetime) -> bool:
     return False
 
 
 class Book:
-    """Records by kind and id. `held` tells whether a standby leaves a duty to its peer for now."""
+    """Records by kind and id. `held` tells whether a standby leaves a notice to the active machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, machine: str = "") -> None:
+        self._machine = machine
         self.components: dict[str, Component] = {}
         self.faults: dict[str, Fault] = {}
         self.duties: dict[str, Duty] = {}
@@ -33,7 +35,7 @@ class Book:
         self.findings: dict[str, Finding] = {}
         self.maintenance: dict[str, Maintenance] = {}
         self.beat: Beat | None = None
-        self.held: Callable[[Duty, datetime], bool] = _not_held
+        self.held: Callable[[Duty, Delivery, datetime], bool] = _not_held
         self._probed: dict[str, str] = {}
         self._tally: dict[str, tuple[int, int]] = {}
         self._by_duty: dict[str, list[str]] = {}
@@ -46,7 +48,7 @@ class Book:
                     self.components[record.id] = record
                 case Fault():
                     self.faults[record.id] = record
-                    if record.source == "probe":
+                    if record.source == "probe" and self.ours(record):
                         if record.state == "open":
                             self._probed[record.component] = record.id
                         elif self._probed.get(record.component) == record.id:
@@ -58,17 +60,22 @@ class Book:
                         self._by_duty.setdefault(record.duty, []).append(record.id)
                     self.deliveries[record.id] = record
                 case Finding():
-                    known = self.findings.get(record.id)
-                    counted, still_open = self.tally(record.fault)
-                    self._tally[record.fault] = (
-                        counted + (known is None),
-                        still_open + record.open - (known is not None and known.open),
-                    )
-                    self.findings[record.id] = record
+                    self._count(record)
                 case Maintenance():
                     self.maintenance[record.id] = record
                 case Beat():
                     self.beat = record
+
+    def _count(self, record: Finding) -> None:
+        known = self.findings.get(record.id)
+        if known is not None and known.fault != record.fault:
+            known = None  # what this machine could not place, the other one could
+        counted, still_open = self.tally(record.fault)
+        self._tally[record.fault] = (
+            counted + (known is None),
+            still_open + record.open - (known is not None and known.open),
+        )
+        self.findings[record.id] = record
 
     def probed(self, component: str) -> Fault | None:
         """Return the open fault that probes found in a part."""
@@ -89,6 +96,25 @@ class Book:
             ),
             None,
         )
+
+    def ours(self, fault: Fault) -> bool:
+        """Whether this machine says when a fault is over: not of the other one's own disk or clock."""
+        return fault.machine in {"", self._machine} or not part(fault.component).local
+
+    def shared(self, kind: type[Record], record_id: str) -> Record | None:
+        """Return a record that both machines of a pair have."""
+        records: Mapping[type[Record], Mapping[str, Record]] = {
+            Fault: self.faults,
+            Duty: self.duties,
+            Delivery: self.deliveries,
+            Finding: self.findings,
+            Maintenance: self.maintenance,
+        }
+        return records[kind].get(record_id)
+
+    def subject(self, duty: Duty) -> Fault | Maintenance | None:
+        """Return what a duty is about; None while the other machine has told of the duty alone."""
+        return self.faults.get(duty.subject) or self.maintenance.get(duty.subject)
 
     def of_duty(self, duty_id: str) -> Iterator[Delivery]:
         """Return the deliveries of a duty."""

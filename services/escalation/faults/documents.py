@@ -9,6 +9,8 @@ from services.common.http.endpoint import Body
 from services.common.http.paging import Cursor, Limit
 from services.common.http.times import Moment
 from services.common.text import Line, Note, Token
+from services.escalation.faults.pair.messages import Role
+from services.escalation.faults.pair.pair import Pair
 from services.escalation.faults.parts import part
 from services.escalation.faults.records import (
     Audience,
@@ -68,12 +70,26 @@ class NoticeAnswer(BaseModel):
     proof: str
     tries: int
     error: str
+    machine: str = Field(description="Of a pair, the machine with the first proof; empty where there is one")
+    copies: int = Field(description="How many machines have a proof: 2 is a notice given twice")
 
 
 class NoticePage(BaseModel):
     """All notices of a fault."""
 
     items: list[NoticeAnswer]
+
+
+class PairAnswer(BaseModel):
+    """The two machines that tell the desk, seen from the one that answers."""
+
+    role: Role | None = Field(description="This machine's; null where there is no other machine")
+    delivers: bool = Field(description="Whether this machine gives notices now, or leaves them to the other")
+    heard: bool = Field(description="Whether the other machine has said something lately")
+    heard_seconds_ago: float | None
+    other_role: Role | None
+    other_well: bool | None = Field(description="Whether it says that it looks and delivers")
+    trouble: str = Field(description="Why it is not heard; empty while it is")
 
 
 class MaintenanceAnswer(BaseModel):
@@ -159,6 +175,30 @@ def fault_answer(fault: Fault) -> FaultAnswer:
     )
 
 
+def pair_answer(pair: Pair | None) -> PairAnswer:
+    """Return how the two machines stand."""
+    if pair is None:
+        return PairAnswer(
+            role=None,
+            delivers=True,
+            heard=False,
+            heard_seconds_ago=None,
+            other_role=None,
+            other_well=None,
+            trouble="",
+        )
+    other, ago = pair.other, pair.heard_for
+    return PairAnswer(
+        role=pair.role,
+        delivers=not pair.follows,
+        heard=pair.heard,
+        heard_seconds_ago=None if ago is None else round(ago, 1),
+        other_role=None if other is None else other.role,
+        other_well=None if other is None else other.well and not other.leaving,
+        trouble="" if pair.heard else pair.trouble,
+    )
+
+
 def maintenance_answer(planned: Maintenance) -> MaintenanceAnswer:
     """Return planned work as the API shows it."""
     return MaintenanceAnswer(
@@ -194,6 +234,8 @@ def _notice(duty: Duty, delivery: Delivery | None) -> NoticeAnswer:
         proof=delivery.proof if delivery else "",
         tries=delivery.tries if delivery else 0,
         error=delivery.error if delivery else "",
+        machine=delivery.machine if delivery else "",
+        copies=delivery.copies if delivery else 0,
     )
 
 

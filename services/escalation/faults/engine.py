@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
@@ -18,7 +18,7 @@ from services.common.clock import Clock
 from services.common.ids import new_id
 from services.escalation.faults import machine
 from services.escalation.faults.book import OWN_BEAT, Book
-from services.escalation.faults.detection.judge import Reading, judge
+from services.escalation.faults.detection.judge import Reading, calm, judge
 from services.escalation.faults.duties import (
     ALARMS,
     FORGET,
@@ -28,7 +28,17 @@ from services.escalation.faults.duties import (
     overrun,
     owed_for,
 )
-from services.escalation.faults.metrics import DUTIES_LATE, FAULTS_FOUND, JOURNAL_UNSAVED, NOTICE_SECONDS
+from services.escalation.faults.metrics import (
+    DUTIES_LATE,
+    FAULTS_FOUND,
+    JOURNAL_UNSAVED,
+    NOTICE_SECONDS,
+    NOTICES_TWICE,
+)
+from services.escalation.faults.pair.contract import Alone, Pairing
+from services.escalation.faults.pair.identity import fault_id
+from services.escalation.faults.pair.joined import Shared, joined
+from services.escalation.faults.pair.pair import HOLD
 from services.escalation.faults.parts import part
 from services.escalation.faults.policy import FINAL, LEASE, ORDER_HOLD, UNKEPT, pause, verdict
 from services.escalation.faults.records import (
@@ -38,6 +48,7 @@ from services.escalation.faults.records import (
     Delivery,
     Duty,
     Fault,
+    Finding,
     Maintenance,
     Record,
 )
@@ -56,6 +67,9 @@ class Store(Protocol):
 
     async def write(self, records: Sequence[Record]) -> None:
         """Keep records, all or none, on the disk before it returns. Raises OSError or what SQLite raises."""
+
+    async def known(self, keys: Sequence[tuple[type[Record], str]]) -> Sequence[Record]:
+        """Return the records of these kinds and ids that there are, settled ones too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +110,11 @@ class Engine:
         patience: Mapping[str, timedelta] | None = None,
         losses: Callable[[Fault], Awaitable[str]] = _nothing_known,
         own_name: str = "escalation",
+        pair: Pairing | None = None,
     ) -> None:
-        self.book = Book()
+        self._pair = pair or Alone()
+        self.book = Book(self._pair.machine)
+        self.book.held = self._pair.held
         self.watching_since = clock.now()
         self._store = store
         self._clock = clock
@@ -156,7 +173,7 @@ class Engine:
                 await self._read()
             now = self._clock.now()
             records: list[Record] = [Beat(OWN_BEAT, now)]
-            for name, reading in readings.items():
+            for name, reading in self._pair.seen(readings).items():
                 records += await self._judge(name, reading, now)
             await self._save(records)
 
@@ -175,9 +192,11 @@ class Engine:
                         state = machine.follow(machine.DELIVERIES, delivery.state, "supersede")
                         records.append(replace(delivery, state=state, error=str(reason)))
                     elif reason is None and delivery.channel in self._channels.get(duty.audience, ()):
+                        subject = self.book.subject(duty)
+                        if subject is None:
+                            continue  # the other machine tells of it in its next message
                         claimed = replace(delivery, tries=delivery.tries + 1, next_try_at=now + LEASE)
                         records.append(claimed)
-                        subject = self.book.faults.get(duty.subject) or self.book.maintenance[duty.subject]
                         tries.append(Try(claimed, duty, subject))
             await self._save(records)
             self.book.forget(now)
@@ -198,9 +217,74 @@ class Engine:
                 await self._save([replace(delivery, next_try_at=later, error=outcome.error[:200])])
 
     async def change(self, records: Iterable[Record]) -> None:
-        """Write records that a person, an event or the standby brought."""
+        """Write records that a person or an event brought."""
         async with self._lock:
             await self._save(list(records))
+
+    async def receive(self, records: Sequence[Shared]) -> list[Shared]:
+        """Take over what the other machine knows; return what it does not know of the same things."""
+        async with self._lock:
+            await self._follow_clock()
+            known = await self._known([(type(record), record.id) for record in records])
+            news: list[Record] = []
+            answers: list[Shared] = []
+            for record in records:
+                mine = known.get((type(record), record.id))
+                whole = record if mine is None else joined(mine, record)
+                if whole != mine:
+                    news += [whole, *self._seen_well(mine, whole)]
+                    _count_doubles(mine, whole)
+                if whole != record:
+                    answers.append(whole)
+            await self._save(news, own=False)
+            await self._save([record for one in news for record in self._all_over(one)])
+            return answers
+
+    def unsettled(self) -> list[Shared]:
+        """Return what a machine must be told that knows nothing: what is not settled, and what was proved."""
+        book = self.book
+        proved = [one for one in book.deliveries.values() if one.state == "delivered"]
+        return [
+            *book.maintenance.values(),
+            *book.faults.values(),
+            *book.duties.values(),
+            *proved,
+            *book.findings.values(),
+        ]
+
+    async def _known(self, keys: Sequence[tuple[type[Shared], str]]) -> dict[tuple[type[Record], str], Any]:
+        """Return these records as they stand; what is settled is in the journal alone."""
+        found: dict[tuple[type[Record], str], Any] = {}
+        for kind, record_id in keys:
+            record = self.book.shared(kind, record_id)
+            if record is not None:
+                found[kind, record_id] = record
+        missing = [key for key in keys if key not in found]
+        if missing:
+            try:
+                kept = await self._store.known(missing)
+            except Exception as error:  # what it says cannot be known: at worst a notice goes out again
+                log.error("journal_unreadable", error=repr(error))  # noqa: TRY400
+            else:
+                found |= {(type(record), record.id): record for record in kept}
+        return found
+
+    def _all_over(self, news: Record) -> Iterator[Record]:
+        """Yield the end of an incidents' fault: one machine heard of the opening, one of the closing."""
+        if isinstance(news, Finding) and not news.open:
+            fault = self.book.faults.get(news.fault)
+            if fault is not None and fault.state == "open" and not self.book.tally(fault.id)[1]:
+                yield from self.recovered(fault, self._clock.now())
+
+    def _seen_well(self, mine: Shared | None, whole: Shared) -> list[Record]:
+        """Return a part as last known good when the other machine saw its fault end."""
+        if not isinstance(whole, Fault) or whole.recovered_at is None or whole.source != "probe":
+            return []
+        known = self.book.components.get(whole.component)
+        if known is None or not self.book.ours(whole) or (isinstance(mine, Fault) and mine.recovered_at):
+            return []
+        ended = whole.recovered_at
+        return [replace(known, good_at=max(known.good_at, ended), good_since=None, recovered_at=ended)]
 
     def open(self, fault: Fault) -> Iterator[Record]:
         """Return a new fault with what is owed for it; planned when announced work covers its beginning."""
@@ -231,7 +315,15 @@ class Engine:
         if not first:
             return []
         records: list[Record] = [
-            replace(delivery, state=state, delivered_at=now, proof=proof[:500], by=by, error="")
+            replace(
+                delivery,
+                state=state,
+                delivered_at=now,
+                proof=proof[:500],
+                by=by,
+                error="",
+                machine=self._pair.machine,
+            )
         ]
         duty = self.book.duties.get(delivery.duty)
         if duty is None or duty.state not in UNKEPT:
@@ -255,6 +347,8 @@ class Engine:
             for delivery in self.book.of_duty(duty.id):
                 if delivery.state == "pending" and delivery.channel in self._channels.get(duty.audience, ()):
                     moments.append(delivery.next_try_at)
+                    if not delivery.tries and self._pair.machine:
+                        moments.append(delivery.next_try_at + HOLD)
                     if duty.kind == "recovery":
                         moments.append(duty.since + ORDER_HOLD)
         moments += [fault.planned_until for fault in self.book.faults.values() if fault.planned_until]
@@ -264,19 +358,22 @@ class Engine:
         known = self.book.components.get(name)
         component = known if known is not None else Component(name, good_at=now)
         fault = self.book.probed(name)
+        patience = self._patience.get(name, self._fault_after)
         judged = judge(
             component,
             reading,
             now,
             down=fault is not None,
             watching_since=self.watching_since,
-            fault_after=self._patience.get(name, self._fault_after),
+            fault_after=patience,
         )
         records: list[Record] = [judged.component] if judged.component != known else []
         if judged.finding == "fault_opened":
-            downtime = part(name).downtime
+            if self._pair.waits(name, component.good_at + patience, now):
+                return []
+            downtime = self._pair.downtime(name)
             found = Fault(
-                id=new_id(),
+                id=await self._free_id(name, component.good_at, judged.component.flaps),
                 component=name,
                 reason=reading.detail[:200],
                 began_at=component.good_at,
@@ -285,30 +382,47 @@ class Engine:
                 audiences=self.audiences if downtime else "supervisor",
                 downtime=downtime,
                 flaps=judged.component.flaps,
+                machine=self._pair.machine,
             )
             records += self.open(found)
         elif judged.finding == "recovered":
+            since = component.good_since or now
+            if self._pair.waits(name, since + calm(component.flaps), now):
+                return []
             at = judged.component.recovered_at or now
             # More than one is open when the journal could not be read at the start.
-            for one in [one for one in self.book.faults.values() if _found_open(one, name)]:
+            for one in [one for one in self.book.faults.values() if self._found_open(one, name)]:
                 records += self.recovered(one, at, await self.lost(one, at))
         return records
+
+    def _found_open(self, fault: Fault, component: str) -> bool:
+        found = fault.component == component and fault.source == "probe" and fault.state == "open"
+        return found and self.book.ours(fault)
+
+    async def _free_id(self, component: str, began_at: datetime, flaps: int) -> str:
+        """Return the id of a new fault: what the other machine gives it too, if it finds it by itself."""
+        machine = self._pair.machine if part(component).local else ""
+        found = fault_id(component, began_at, flaps, machine)
+        # A clock that was put back may come by the same moment again.
+        return new_id() if (await self._known([(Fault, found)])) else found
 
     async def lost(self, fault: Fault, at: datetime) -> str:
         """Return what a fault that is over at a moment cost, as far as can be known."""
         return await self._losses(replace(fault, recovered_at=max(at, fault.began_at)))
 
     async def _gap(self, began_at: datetime, now: datetime) -> list[Record]:
-        downtime = part(self._own_name).downtime
+        covered = self._pair.covered(began_at, now)
+        downtime = part(self._own_name).downtime and not covered
         fault = Fault(
             id=new_id(),
             component=self._own_name,
-            reason="进程中断",
+            reason="进程中断，期间由另一台值守" if covered else "进程中断",
             began_at=began_at,
             detected_at=now,
             source="gap",
             audiences=self.audiences if downtime else "supervisor",
             downtime=downtime,
+            machine=self._pair.machine,
         )
         opened = list(self.open(fault))
         found = next(record for record in opened if isinstance(record, Fault))
@@ -370,9 +484,11 @@ class Engine:
         self.watching_since += step
         await self._save(list(_shifted(self.book, step)))
 
-    async def _save(self, records: Sequence[Record]) -> None:
+    async def _save(self, records: Sequence[Record], *, own: bool = True) -> None:
         if not records and not self._unsaved:
             return
+        if own:
+            self._pair.changed(records)
         for record in records:
             self._unsaved[type(record), record.id] = record
         self.book.apply(records)
@@ -391,8 +507,11 @@ class Engine:
                 listener()
 
 
-def _found_open(fault: Fault, component: str) -> bool:
-    return fault.component == component and fault.source == "probe" and fault.state == "open"
+def _count_doubles(mine: Shared | None, whole: Shared) -> None:
+    """Count a notice that both machines gave."""
+    if isinstance(whole, Delivery) and isinstance(mine, Delivery) and whole.copies > mine.copies:
+        NOTICES_TWICE.labels(whole.channel).inc()
+        log.warning("notice_given_twice", duty=whole.duty, channel=whole.channel)
 
 
 def _shifted(book: Book, step: timedelta) -> Iterator[Record]:

@@ -6,6 +6,7 @@ write raises the revision; `changed_after` gives what the main database has not 
 """
 
 import dataclasses
+import secrets
 import sqlite3
 import types
 import typing
@@ -32,7 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+from sqlalchemy.schema import CreateColumn
 
 from services.common.clock import Clock
 from services.common.database import Database, UtcDateTime
@@ -51,8 +53,10 @@ from services.escalation.faults.records import (
 
 log = structlog.get_logger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the journal's tables. A later one adds columns; `_prepare` brings an older file to it."""
+IDENTITY = "identity"
+"""Counter that holds the file's own name: of two journals the main database must know which is which."""
 
 _METADATA = MetaData()
 _NAMES: dict[type[Record], str] = {
@@ -169,6 +173,21 @@ class Journal:
                     given = {name: insert.excluded[name] for name in (*_fields(kind), "revision")}
                     await session.execute(insert.on_conflict_do_update(["id"], set_=given), rows)
 
+    async def known(self, keys: Sequence[tuple[type[Record], str]]) -> Sequence[Record]:
+        """Return the records of these kinds and ids that there are, settled ones too."""
+        await self._prepare()
+        found: list[Record] = []
+        async with self._database.reading() as session:
+            for kind in {kind for kind, _ in keys}:
+                ids = [record_id for one, record_id in keys if one is kind]
+                table = _TABLES[kind]
+                found += await _read(session, kind, select(table).where(table.c.id.in_(ids)))
+        return found
+
+    async def identity(self) -> int:
+        """Return this file's own number, made with it: a journal that was lost and begun anew is another."""
+        return await self.counter(IDENTITY)
+
     async def fault(self, fault_id: str) -> Fault | None:
         """Return one fault."""
         async with self._database.reading() as session:
@@ -264,6 +283,10 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         async with self._database.engine.begin() as connection:
             await connection.run_sync(_METADATA.create_all)
+            for table in _TABLES.values():
+                await _add_columns(connection, table)
+            identity = sqlite.insert(_COUNTERS).values(name=IDENTITY, value=secrets.randbits(62) + 1)
+            await connection.execute(identity.on_conflict_do_nothing())
             await connection.exec_driver_sql(f"PRAGMA user_version={SCHEMA}")
         self._prepared = True
 
@@ -276,6 +299,19 @@ class Journal:
                 file.rename(file.with_name(f"{file.name}.damaged-{stamp}"))
         log.error("journal_damaged", path=str(self.path))
         self._database, self._prepared = self._connect(), False
+
+
+async def _add_columns(connection: AsyncConnection, table: Table) -> None:
+    """Bring a table of an older file to this version; what it holds gets the new fields' defaults."""
+    there = {row.name for row in await connection.exec_driver_sql(f"PRAGMA table_info({table.name})")}
+    kind = next(kind for kind, found in _TABLES.items() if found is table)
+    defaults = {field.name: field.default for field in dataclasses.fields(kind)}
+    for column in table.columns:
+        if column.name not in there:
+            value = defaults[column.name]
+            shown = value if isinstance(value, int) else f"'{value}'"
+            made = CreateColumn(column).compile(dialect=connection.dialect)
+            await connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {made} DEFAULT {shown}")
 
 
 async def _raise_revision(session: AsyncSession) -> int:

@@ -1,13 +1,16 @@
-"""What the journal has goes into the main database once that is there: no row lost, none twice (C4).
+"""What the journals have goes into the main database once that is there: no row lost, none twice (C4).
 
-Rows keep their ids and carry the journal's revision; an older one never replaces a newer one. How far it
-has got is noted in the journal after the commit: a crash in between merges the same rows again, in vain.
+Rows keep their ids. What one journal alone knows follows it: an older revision never replaces a newer one.
+What two know, because two machines keep watch or a journal was lost and begun anew, is put together
+(`pair.joined`), in whatever order they come. How far a journal has got is noted in it after the commit: a
+crash in between merges the same rows again, in vain.
 """
 
+from dataclasses import fields
 from typing import Any, cast
 
 import structlog
-from sqlalchemy import Table
+from sqlalchemy import Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,11 +18,14 @@ from services.common.clock import Clock
 from services.common.database import Database, is_outage
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.models import FaultDuty, FaultNotice, FaultRow
+from services.escalation.faults.pair.joined import joined
 from services.escalation.faults.records import Delivery, Duty, Fault, Record
 
 log = structlog.get_logger(__name__)
 
 MERGED = "merged"
+SHARED = 0
+"""`journal` of a row that more than one journal knows of."""
 _AT_ONCE = 200
 _EVERY_SECONDS = 5.0
 _TABLES: dict[type[Record], Table] = {
@@ -52,21 +58,33 @@ class Merger:
         changed = await self._journal.changed_after(await self._journal.counter(MERGED), _AT_ONCE)
         if not changed:
             return 0
+        journal = await self._journal.identity()
+        # In one order: two machines that merge at once wait for each other instead of blocking each other.
+        ordered = sorted(changed, key=lambda pair: (_TABLES[type(pair[1])].name, pair[1].id))
         async with self._database.transaction() as session:
-            for revision, record in changed:
-                await _put(session, record, revision)
+            for revision, record in ordered:
+                await _put(session, record, revision, journal)
         await self._journal.keep_counter(MERGED, changed[-1][0])
         return len(changed)
 
 
-async def _put(session: AsyncSession, record: Record, revision: int) -> None:
+async def _put(session: AsyncSession, record: Record, revision: int, journal: int) -> None:
     table = _TABLES[type(record)]
-    row = {
-        name: revision if name == "revision" else getattr(record, name)
-        for name in (column.name for column in table.columns)
-    }
     insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    statement = insert(table).values(row)
-    given = {name: statement.excluded[name] for name in row if name != "id"}
-    newer = table.c.revision < statement.excluded.revision
-    await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=given, where=newer))
+    row = _row(record) | {"revision": revision, "journal": journal}
+    new = await session.execute(insert(table).values(row).on_conflict_do_nothing().returning(table.c.id))
+    if new.first() is not None:
+        return
+    there = (await session.execute(select(table).where(table.c.id == record.id).with_for_update())).one()
+    if there.journal == journal:
+        if there.revision >= revision:
+            return
+    else:
+        kind = type(record)
+        mine = kind(**{one.name: getattr(there, one.name) for one in fields(kind)})
+        row = _row(joined(mine, record)) | {"revision": revision, "journal": SHARED}
+    await session.execute(update(table).where(table.c.id == record.id).values(row))
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {one.name: getattr(record, one.name) for one in fields(record)}

@@ -17,3 +17,11 @@ CERTIFICATE_SECONDS = Gauge(
     "movecar_certificate_seconds", "Until the certificate at a place expires; negative: it has", ["place"]
 )
 JOURNAL_UNSAVED = Gauge("movecar_fault_journal_unsaved", "Records the fault journal could not take yet")
+PEER_UP = Gauge(
+    "movecar_peer_up", "1 while the other machine of the pair is heard; absent where there is none"
+)
+PEER_FOLLOWED = Gauge("movecar_peer_followed", "1 while notices are left to the other machine, which is well")
+PEER_MESSAGES = Counter(
+    "movecar_peer_messages_total", "Messages of the other machine, by what came of them", ["result"]
+)
+NOTICES_TWICE = Counter("movecar_notices_twice_total", "Notices that both machines gave", ["channel"])

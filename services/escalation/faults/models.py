@@ -1,6 +1,7 @@
 """Tables of the main database that hold what was merged from the journals, for reports (C4, D4).
 
-The journal is the record; these rows follow it. `revision` is the journal's at the last change.
+The journals are the record; these rows follow them. `journal` is the file that a row came from and `revision`
+that file's at the last change; a row that more than one file knows of is of none, 0.
 """
 
 from datetime import datetime
@@ -29,7 +30,12 @@ class FaultRow(Base):
     planned: Mapped[bool]
     drill: Mapped[bool]
     lost: Mapped[str] = mapped_column(Text)
+    audiences: Mapped[str] = mapped_column(String(80))
+    planned_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    flaps: Mapped[int]
+    machine: Mapped[str] = mapped_column(String(20))
     revision: Mapped[int] = mapped_column(BigInteger)
+    journal: Mapped[int] = mapped_column(BigInteger)
 
 
 class FaultDuty(Base):
@@ -47,6 +53,7 @@ class FaultDuty(Base):
     kept_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     kept_by: Mapped[str] = mapped_column(String(40))
     revision: Mapped[int] = mapped_column(BigInteger)
+    journal: Mapped[int] = mapped_column(BigInteger)
 
 
 class FaultNotice(Base):
@@ -63,4 +70,8 @@ class FaultNotice(Base):
     by: Mapped[str] = mapped_column(Text)
     proof: Mapped[str] = mapped_column(Text)
     error: Mapped[str] = mapped_column(Text)
+    next_try_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    machine: Mapped[str] = mapped_column(String(20))
+    copies: Mapped[int]
     revision: Mapped[int] = mapped_column(BigInteger)
+    journal: Mapped[int] = mapped_column(BigInteger)

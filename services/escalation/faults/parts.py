@@ -8,12 +8,13 @@ from dataclasses import dataclass
 class Part:
     """A watched part: its name for people, and whether its being down is downtime for the 110 desk.
 
-    `said` is what a notice says has happened to it.
+    `said` is what a notice says has happened to it. Each machine of a pair has a `local` part for itself.
     """
 
     title: str
     downtime: bool
     said: str = "发生故障"
+    local: bool = False
 
 
 PARTS: Mapping[str, Part] = {
@@ -25,20 +26,20 @@ PARTS: Mapping[str, Part] = {
     "pbx": Part("电话交换机", downtime=True),
     "trunk": Part("电话中继线路", downtime=True),
     "registry": Part("车辆登记信息查询", downtime=True),
-    "disk": Part("磁盘（无法写入）", downtime=True),
+    "disk": Part("磁盘（无法写入）", downtime=True, local=True),
     # Everything runs and nobody is served all the same: no case is taken, or no owner is reached.
     "operators": Part("坐席", downtime=True, said="无人登录"),
     "calls_stopped": Part("呼叫车主", downtime=True, said="全部失败"),
     # Nobody is turned away yet: these tell the supervisor before it comes to that.
-    "disk_low": Part("磁盘空间", downtime=False),
+    "disk_low": Part("磁盘空间", downtime=False, local=True),
     "trunks_out": Part("部分电话中继线路", downtime=False),
-    "clock": Part("系统时钟", downtime=False),
+    "clock": Part("系统时钟", downtime=False, local=True),
     "certificate": Part("安全证书", downtime=False, said="即将到期"),
     "certificate_expired": Part("安全证书有效期", downtime=False, said="已过"),
     "calls": Part("呼叫成功率", downtime=False, said="低于正常水平"),
     "recordings": Part("通话录音", downtime=False),
     "unanswered": Part("移交110的事件", downtime=False, said="无人接收"),
-    "peer": Part("备机", downtime=False),
+    "peer": Part("双机对端", downtime=False, said="无联系或不一致", local=True),
 }
 
 INCIDENTS: Mapping[str, str] = {

@@ -63,9 +63,9 @@ def forgotten(_: Book, duty: Duty, __: Delivery, now: datetime) -> Reason | None
     return "forgotten" if now - duty.since >= FORGET else None
 
 
-def peer_delivers(book: Book, duty: Duty, _: Delivery, now: datetime) -> Reason | None:
-    """Suppress: this is the standby and the active machine is at it; see `standby`."""
-    return "peer_delivers" if book.held(duty, now) else None
+def peer_delivers(book: Book, duty: Duty, delivery: Delivery, now: datetime) -> Reason | None:
+    """Suppress: this is the standby and the active machine is at it; see `pair`."""
+    return "peer_delivers" if book.held(duty, delivery, now) else None
 
 
 def told_in_time(_: Book, duty: Duty, delivery: Delivery, now: datetime) -> Reason | None:

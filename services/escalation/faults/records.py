@@ -38,6 +38,7 @@ class Fault:
     """A part that was down. `began_at` is the last moment known good, so a slow detector never buys time.
 
     `audiences` are who is told, comma-separated; `lost` is what the outage cost, as far as can be known.
+    `machine` is which machine of a pair found it; empty where there is one.
     """
 
     id: str
@@ -56,6 +57,7 @@ class Fault:
     recovered_at: datetime | None = None
     lost: str = ""
     flaps: int = 0
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Duty:
 class Delivery:
     """One notice on one channel, and afterwards the proof: who took it, when, what was answered.
 
-    `tries` is raised before a try begins; `next_try_at` is when it may be tried (again).
+    `tries` is raised before a try begins; `next_try_at` is when it may be tried (again). Of two machines
+    `machine` is the one with the first proof, and `copies` how many of them have one.
     """
 
     id: str
@@ -93,6 +96,8 @@ class Delivery:
     proof: str = ""
     by: str = ""
     error: str = ""
+    machine: str = ""
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.engine import Engine, Outcome, Try
 from services.escalation.faults.metrics import DUTIES_OWED, FAULTS_OPEN, NOTICE_TRIES
 from services.escalation.faults.notices import write
+from services.escalation.faults.pair.link import Link
 from services.escalation.faults.parts import PARTS
 from services.escalation.faults.policy import LEASE, UNKEPT
 
@@ -33,21 +34,26 @@ class Watch:
         channels: Sequence[Channel],
         clock: Clock,
         desk_phone: str,
+        link: Link | None = None,
     ) -> None:
         self._engine = engine
         self._lookout = lookout
         self._channels = {channel.name: channel for channel in channels}
         self._clock = clock
         self._desk_phone = desk_phone
+        self._link = link
         self._woken = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._looked_at = self._delivered_at = clock.monotonic()
         engine.on_change(self._woken.set)
 
     async def start(self) -> None:
-        """Read the journal and see what there is to look at."""
+        """Read the journal and see what there is to look at; of a pair, hear first what the other one did."""
         self._lookout.start()
+        before = None if self._link is None else await self._link.first()
         await self._engine.start()
+        if self._link is not None:
+            await self._link.take(before)
 
     async def look(self) -> None:
         """Look for ever."""
@@ -76,23 +82,33 @@ class Watch:
             await asyncio.gather(*self._sending, return_exceptions=True)
 
     async def close(self) -> None:
-        """Close channels and probes."""
+        """Tell the other machine that this one stops; close channels and probes."""
+        if self._link is not None:
+            await self._link.leave()
         for channel in self._channels.values():
             await channel.close()
         await self._lookout.close()
 
     async def watchz(self, _: web.Request) -> web.Response:
         """Say whether both loops get round; what watches this process asks here."""
+        well = self.gets_round()
+        shown = {name: round(age, 1) for name, age in self._ages().items()}
+        body = {"status": "watching" if well else "stuck", **shown, "unsaved": self._engine.unsaved}
+        return web.json_response(body, status=200 if well else 503)
+
+    def gets_round(self) -> bool:
+        """Whether both loops have got round lately."""
+        return all(age <= STUCK_SECONDS for age in self._ages().values())
+
+    def _ages(self) -> dict[str, float]:
         now = self._clock.monotonic()
-        ages = {"looked": now - self._looked_at, "delivered": now - self._delivered_at}
-        stuck = [name for name, age in ages.items() if age > STUCK_SECONDS]
-        shown = {name: round(age, 1) for name, age in ages.items()}
-        body = {"status": "stuck" if stuck else "watching", **shown, "unsaved": self._engine.unsaved}
-        return web.json_response(body, status=503 if stuck else 200)
+        return {"looked": now - self._looked_at, "delivered": now - self._delivered_at}
 
     async def _send(self, one: Try) -> None:
         name = one.delivery.channel
         notice = write(one.duty, one.subject, self._desk_phone)
+        if self._link is not None and one.delivery.tries == 1:
+            await self._link.told()  # whatever happens to us now, the other one gives the same notice
         try:
             async with asyncio.timeout(LEASE.total_seconds()):
                 by, proof = await self._channels[name].deliver(notice)

@@ -5,109 +5,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp import web
 
-from deploy.stack.ports import free_port
-from services.common.clock import SystemClock
-from services.common.crypto import Keys
-from services.common.http.auth import Principal, Role, Tokens
-from services.common.ids import new_id
+from tests.support.escalation import Escalation, neighbour
 from tests.support.program import ROOT
 from tests.support.receivers import SECRET, receiving
-from tests.support.running import SECRET as KEY
 
 ALL = ("push", "sms", "email", "supervisor_email")
-
-
-class Escalation:
-    """`python -m services.escalation` with nothing to lean on."""
-
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
-        self.address = f"127.0.0.1:{free_port()}"
-        self.log = directory / "escalation.log"
-        self.movecar, self.outbound = free_port(), free_port()
-        self._environment = {
-            "MOVECAR_DATA_DIR": str(directory / "var"),
-            "MOVECAR_SECRET_KEY": KEY,
-            "MOVECAR_DATABASE_URL": f"postgresql+asyncpg://nobody:none@127.0.0.1:{free_port()}/none",
-            "MOVECAR_REDIS_URL": f"redis://127.0.0.1:{free_port()}",
-            "MOVECAR_LISTEN": f"127.0.0.1:{self.movecar}",
-            "MOVECAR_OUTBOUND_LISTEN": f"127.0.0.1:{self.outbound}",
-            "MOVECAR_ESCALATION_LISTEN": self.address,
-            "MOVECAR_FAULT_AFTER": "2",
-            **environment,
-        }
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "services.escalation",
-                cwd=ROOT,
-                env=os.environ | self._environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def kill(self, number: int = signal.SIGKILL) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-            if number == signal.SIGKILL:
-                await self.process.wait()
-
-    async def command(self, *arguments: str) -> str:
-        """Run a command of the product with the same settings; it must succeed."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services",
-            *arguments,
-            cwd=ROOT,
-            env=os.environ | self._environment | {"COLUMNS": "200"},
-            stdout=asyncio.subprocess.PIPE,
-        )
-        printed, _ = await process.communicate()
-        assert process.returncode == 0, printed
-        return printed.decode()
-
-    async def ask(self, method: str, path: str, role: Role, body: Any = None) -> tuple[int, Any]:
-        clock = SystemClock()
-        person = Principal(role, f"{role}1", "测试", role, new_id(), clock.now().replace(year=2100))
-        token = Tokens(Keys.from_secret(KEY), clock).issue(person)
-        headers = {"Authorization": f"Bearer {token}"}
-        url = f"http://{self.address}/api/v1{path}"
-        async with (
-            aiohttp.ClientSession() as http,
-            http.request(method, url, json=body, headers=headers) as answer,
-        ):
-            return answer.status, await answer.json()
-
-
-@asynccontextmanager
-async def neighbour(port: int) -> AsyncIterator[None]:
-    """Something that answers as a service's process does."""
-
-    async def well(_: web.Request) -> web.Response:
-        return web.json_response({"status": "ready", "problems": {}})
-
-    application = web.Application()
-    application.router.add_get("/livez", well)
-    application.router.add_get("/readyz", well)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-    try:
-        yield
-    finally:
-        await runner.cleanup()
 
 
 async def test_with_everything_dead_the_desk_is_told_by_every_channel_and_kills_lose_nothing(

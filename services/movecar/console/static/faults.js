@@ -14,6 +14,7 @@ import {
   FAULT_SOURCES,
   FAULT_STATUSES,
   GIVEN_BY,
+  MACHINES,
   NOTICE_KINDS,
   NOTICE_STATUSES,
   actor,
@@ -23,6 +24,7 @@ import {
 export function faultsPage({ user }) {
   const mayAct = user.role === "supervisor";
   const plans = h("ul", { class: "plans" });
+  const machines = h("p", { class: "machines", role: "status", hidden: true });
   const planned = h("section", { class: "planned", "aria-label": "计划维护", hidden: true }, h("h3", {}, "计划维护"), plans);
 
   const page = listPage({
@@ -52,10 +54,23 @@ export function faultsPage({ user }) {
           h("button", { type: "button", click: () => announce(page.refresh) }, "公告维护"),
         ]
       : [],
-    above: [planned],
+    above: [machines, planned],
     fresh: true,
-    loaded: () => loadPlans(),
+    loaded: () => Promise.all([loadPlans(), loadPair()]),
   });
+
+  // Which of two machines tells the desk. Where there is one machine there is nothing to say.
+  async function loadPair() {
+    try {
+      const { data } = await get("/faults/pair");
+      machines.hidden = data.role === null;
+      if (data.role !== null) setText(machines, pairText(data));
+    } catch (problem) {
+      if (!(problem instanceof Problem)) throw problem;
+      machines.hidden = false;
+      setText(machines, `未能读取双机状态：${problem.text}`);
+    }
+  }
 
   async function loadPlans() {
     let items = [];
@@ -76,6 +91,13 @@ export function faultsPage({ user }) {
   }
 
   return page;
+}
+
+function pairText({ role, delivers, heard, heard_seconds_ago, other_role, other_well, trouble }) {
+  const here = `${MACHINES[role]}${delivers ? "正在通知110接警台" : "值守"}`;
+  if (!heard) return `双机：${here}；对端无联系（${trouble || "长时间无消息"}）。`;
+  const there = other_well ? "正常" : "已停止或停滞";
+  return `双机：${here}；对端（${MACHINES[other_role]}）${there}，${Math.round(heard_seconds_ago)} 秒前有消息。`;
 }
 
 function titleOf({ title, drill, planned }) {
@@ -152,6 +174,8 @@ function notices(items) {
           `时限 ${when(notice.due_at)}`,
           notice.delivered_at && `送达 ${when(notice.delivered_at)}`,
           notice.by && actor(notice.by),
+          notice.machine && MACHINES[notice.machine],
+          notice.copies > 1 && "两机各送达一次",
           notice.tries > 1 && `共 ${notice.tries} 次`,
         ]
           .filter(Boolean)

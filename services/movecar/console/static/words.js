@@ -240,7 +240,7 @@ export const COMPONENTS = {
   calls: "呼叫成功率",
   recordings: "通话录音",
   unanswered: "移交110的事件",
-  peer: "备机",
+  peer: "双机对端",
 };
 
 export const FAULT_STATUSES = {
@@ -277,6 +277,12 @@ export const NOTICE_STATUSES = {
   delivered_late: "逾期送达",
   superseded: "已由其他方式送达",
   void: "不再需要",
+};
+
+// The two machines that tell the desk.
+export const MACHINES = {
+  active: "主机",
+  standby: "备机",
 };
 
 // How a person gives a notice.

@@ -120,6 +120,9 @@ class Memory:
     async def write(self, records: object) -> None:
         return None
 
+    async def known(self, _: object) -> list[Record]:
+        return []
+
     async def finding(self, _: str) -> None:
         return None
 

@@ -1,5 +1,6 @@
 """The journal on a real file: what is written is found again, by another process too."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,3 +155,25 @@ async def test_every_kind_of_record_is_read_as_it_was_written(tmp_path: Path) ->
     assert found | {(type(record), record.id): record for record in held} == found
     assert found[Component, "database"] == book.components["database"]
     await journal.close()
+
+
+async def test_a_file_of_an_older_version_is_brought_to_this_one_with_what_it_has(
+    tmp_path: Path,
+) -> None:
+    clock = ManualClock()
+    path = tmp_path / "journal.sqlite3"
+    older = Journal(path, clock)
+    await broken(older, clock)
+    await older.close()
+    with sqlite3.connect(path) as file:
+        file.execute("ALTER TABLE faults DROP COLUMN machine")
+        file.execute("ALTER TABLE deliveries DROP COLUMN copies")
+        file.execute("DELETE FROM counters WHERE name = 'identity'")
+    newer = Journal(path, clock)
+    after = engine(newer, clock)
+    await after.start()
+    assert len(await after.due()) == 2
+    (fault,) = await newer.faults(10)
+    assert (fault.component, fault.machine) == ("database", "")
+    assert await newer.identity()
+    await newer.close()

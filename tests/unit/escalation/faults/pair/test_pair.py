@@ -1,0 +1,259 @@
+"""Who gives a notice, and that it is never nobody, whatever one of the two machines does (C4)."""
+
+import pytest
+
+from services.common.clock import ManualClock
+from services.escalation.faults.pair.messages import MAX_RECORDS, Message
+from services.escalation.faults.pair.pair import MAX_OWED, Pair
+from services.escalation.faults.records import Component, Delivery, Duty, Fault
+from tests.unit.escalation.faults.pair.machines import BAD, GOOD, Machine, Two
+
+
+@pytest.fixture
+async def two() -> Two:
+    found = Two()
+    await found.start()
+    return found
+
+
+def faults(machine: Machine, component: str = "database") -> list[Fault]:
+    kept = machine.disk.kept.values()
+    return [one for one in kept if isinstance(one, Fault) and one.component == component]
+
+
+async def test_while_both_are_well_the_active_one_gives_each_notice_and_the_standby_none(two: Two) -> None:
+    await two.pass_(20, BAD)
+    assert await two.active.give() == ["fault"]
+    assert await two.standby.give() == []
+    await two.talk()
+    await two.pass_(10, GOOD)
+    assert await two.active.give() == ["recovery"]
+    await two.talk()
+    await two.pass_(120, GOOD)
+    assert await two.standby.give() == []
+    # Both have the one fault, its duties and their proof.
+    (here,), (there,) = faults(two.active), faults(two.standby)
+    assert here == there
+    assert here.state == "recovered"
+    proofs = [one for one in two.standby.disk.kept.values() if isinstance(one, Delivery) and one.proof]
+    assert {one.duty.split("-")[1] for one in proofs} == {"fault", "recovery"}
+    assert {one.machine for one in proofs} == {"active"}
+
+
+async def test_a_silent_active_machine_is_stood_in_for_after_eight_seconds(two: Two) -> None:
+    await two.pass_(20, BAD)
+    assert [one.duty.kind for one in await two.active.due()] == ["fault"]  # and there it dies
+    await two.pass_(7, BAD, talking=False)
+    assert await two.standby.give() == []
+    await two.pass_(1, BAD, talking=False)
+    assert await two.standby.give() == ["fault"]
+    assert len(faults(two.standby)) == 1
+
+
+async def test_what_the_active_machine_never_told_of_is_found_by_the_standby_itself(two: Two) -> None:
+    # The active one dies with the database.
+    began = two.clock.now()
+    for _ in range(17):
+        await two.clock.advance(1)
+        await two.look(BAD, two.standby)
+    (fault,) = faults(two.standby)
+    assert (fault.began_at - began).total_seconds() <= 2
+    assert await two.standby.give() == ["fault"]
+
+
+async def test_an_active_machine_without_proof_is_helped_after_a_minute(two: Two) -> None:
+    await two.pass_(20, BAD)
+    assert [one.duty.kind for one in await two.active.due()] == ["fault"]  # its own way out is cut
+    assert await two.standby.give() == []
+    await two.pass_(58, BAD)
+    assert await two.standby.give() == []
+    await two.pass_(2, BAD)
+    assert await two.standby.give() == ["fault"]
+    await two.talk()
+    assert await two.active.give() == []
+
+
+@pytest.mark.parametrize("how", ["leaving", "stuck"])
+async def test_a_machine_that_says_it_does_not_deliver_is_stood_in_for_at_once(two: Two, how: str) -> None:
+    await two.pass_(20, BAD)
+    await two.talk()
+    if how == "stuck":
+        two.active.works = False
+    two.standby.pair.hear(two.active.pair.say(leaving=how == "leaving"))
+    assert await two.standby.give() == ["fault"]
+
+
+async def test_apart_both_tell_by_the_same_id_and_the_double_is_counted_when_they_meet(two: Two) -> None:
+    await two.pass_(30, BAD, talking=False)
+    assert await two.active.give() == ["fault"]
+    assert await two.standby.give() == ["fault"]
+    (here,), (there,) = faults(two.active), faults(two.standby)
+    assert here.id == there.id
+    await two.talk()
+    await two.talk()
+    for machine in (two.active, two.standby):
+        sent = machine.disk.kept[Delivery, f"{here.id}-fault-desk-push"]
+        assert isinstance(sent, Delivery)
+        assert (sent.copies, sent.machine) == (2, "active")
+    # The recovery is told by one again.
+    await two.pass_(10, GOOD)
+    assert await two.active.give() == ["recovery"]
+    await two.talk()
+    assert await two.standby.give() == []
+
+
+async def test_a_machine_that_comes_back_learns_what_was_told_and_does_not_tell_it_again(two: Two) -> None:
+    await two.pass_(20, BAD)
+    await two.active.due()  # dies here, with the notice claimed
+    await two.pass_(10, BAD, talking=False)
+    assert await two.standby.give() == ["fault"]
+    two.active.boot()
+    await two.active.engine.start()
+    await two.talk()
+    await two.talk()
+    await two.clock.advance(60)
+    assert await two.active.give() == []
+
+
+async def test_a_machine_that_lost_its_disk_is_told_all_that_is_not_settled(two: Two) -> None:
+    await two.pass_(20, BAD)
+    two.active.disk.kept.clear()
+    two.active.boot()
+    await two.active.engine.start()
+    await two.talk()
+    await two.talk()
+    assert await two.active.give() == ["fault"]
+
+
+async def test_a_gap_that_the_other_machine_watched_through_concerns_the_supervisor_alone(two: Two) -> None:
+    await two.clock.advance(40)
+    await two.look(GOOD, two.standby)
+    two.active.boot()
+    two.standby.pair.hear(two.active.pair.say())
+    name = f"{two.active.pair.life}.1"
+    two.active.pair.hear(two.standby.pair.say(answers=name), answers=name)
+    await two.active.engine.start()
+    (gap,) = faults(two.active, "escalation")
+    assert (gap.audiences, gap.downtime) == ("supervisor", False)
+
+
+async def test_a_gap_of_both_machines_is_the_desks_business(two: Two) -> None:
+    await two.clock.advance(40)
+    for machine in (two.active, two.standby):
+        machine.boot()
+    await two.talk()
+    for machine in (two.active, two.standby):
+        await machine.engine.start()
+        (gap,) = faults(machine, "escalation")
+        assert (gap.audiences, gap.downtime) == ("desk,supervisor", True)
+
+
+async def test_the_other_machines_silence_is_a_fault_for_the_supervisor(two: Two) -> None:
+    await two.pass_(30, GOOD, talking=False)
+    (fault,) = faults(two.active, "peer")
+    assert (fault.audiences, fault.downtime) == ("supervisor", False)
+    await two.pass_(10, GOOD)
+    # The other one missed us too; each says for itself when that is over.
+    assert {fault.machine: fault.state for fault in faults(two.active, "peer")} == {
+        "active": "recovered",
+        "standby": "recovered",
+    }
+
+
+async def test_what_the_standby_alone_sees_is_not_told_the_desk_but_the_supervisor(two: Two) -> None:
+    for _ in range(120):
+        await two.clock.advance(1)
+        await two.talk()
+        await two.look(GOOD, two.active)
+        await two.look(BAD, two.standby)
+    assert not faults(two.standby)
+    (fault,) = faults(two.standby, "peer")
+    assert fault.reason == "两机所见不同：数据库"
+    assert await two.standby.give() == []
+
+
+async def test_a_full_disk_of_the_standby_is_not_downtime_and_is_not_ended_by_the_other_disk(
+    two: Two,
+) -> None:
+    for _ in range(30):
+        await two.clock.advance(1)
+        await two.talk()
+        await two.active.engine.observe({"disk": GOOD})
+        await two.standby.engine.observe({"disk": BAD})
+    for machine in (two.active, two.standby):
+        (fault,) = faults(machine, "disk")
+        assert (fault.state, fault.audiences, fault.machine) == ("open", "supervisor", "standby")
+
+
+async def test_a_fault_that_the_other_one_saw_end_opens_anew_where_it_is_still_bad(two: Two) -> None:
+    await two.pass_(30, BAD, talking=False)
+    for _ in range(10):
+        await two.clock.advance(1)
+        await two.look(BAD, two.active)
+        await two.look(GOOD, two.standby)
+    await two.talk()
+    await two.talk()
+    for _ in range(20):
+        await two.clock.advance(1)
+        await two.talk()
+        await two.look(BAD)
+    first, second = sorted(faults(two.active), key=lambda fault: fault.began_at)
+    assert (first.state, second.state) == ("recovered", "open")
+    assert second.began_at >= (first.recovered_at or first.began_at)
+    assert first.id != second.id
+
+
+async def test_two_machines_of_one_role_both_tell(two: Two) -> None:
+    both = Two()
+    both.active.role = "standby"
+    both.active.boot()
+    await both.start()
+    await both.pass_(30, BAD)
+    assert await both.active.give() == ["fault"]
+    assert await both.standby.give() == ["fault"]
+    assert both.standby.engine.book.components["peer"].good_at < both.clock.now()
+
+
+async def test_a_long_absence_is_made_up_for_although_not_all_changes_were_kept() -> None:
+    clock = ManualClock()
+    pair = Pair("active", clock)
+    pair.owe(_duty(number) for number in range(MAX_OWED + 5))
+    message = pair.say()
+    assert len(message.records) == MAX_RECORDS
+    other = Pair("standby", clock)
+    assert pair.hear(other.say())  # all that is not settled is to be told
+    assert not pair.hear(other.say())
+
+
+def _duty(number: int) -> Duty:
+    now = ManualClock().now()
+    return Duty(f"{number}-fault-desk", str(number), "fault", "desk", now, now)
+
+
+async def test_a_notice_of_which_only_the_duty_has_arrived_waits_for_its_subject(two: Two) -> None:
+    await two.standby.engine.receive([_duty(1)])
+    two.standby.pair.role = "active"
+    assert await two.standby.due() == []
+
+
+def test_records_are_owed_until_the_other_machine_says_that_it_has_them() -> None:
+    clock = ManualClock()
+    here, there = Pair("active", clock), Pair("standby", clock)
+    there.hear(here.say())
+    here.owe([_duty(1)])
+    lost = here.say()
+    assert lost.records
+    assert here.say().records == lost.records
+    taken: Message = here.say()
+    there.hear(taken)
+    here.hear(there.say())
+    assert not here.settled
+    there.took(taken)
+    here.hear(there.say())
+    assert here.settled
+
+
+async def test_parts_and_beats_are_each_machines_own(two: Two) -> None:
+    await two.pass_(20, BAD)
+    records = [record for message in (two.active.pair.say(),) for record in message.records]
+    assert not [record for record in records if isinstance(record, Component)]
