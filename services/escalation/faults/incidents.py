@@ -16,9 +16,7 @@ from services.escalation.faults.parts import INCIDENTS, part
 from services.escalation.faults.records import Fault, Finding, Record
 
 _WATCHED: Mapping[str, str] = {
-    "calls_failing": "calls",
     "recording_missing": "recordings",
-    "recordings_missing": "recordings",
 }
 """Kinds of incidents that are about a watched part; any other is a part of its own, `incident_<kind>`."""
 

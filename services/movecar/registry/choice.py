@@ -105,7 +105,7 @@ class PlatformSource:
 
     async def check(self) -> str | None:
         """Tell what keeps lookups from being answered (readiness)."""
-        return self._platform.trouble()
+        return await self._platform.trouble()
 
     async def close(self) -> None:
         """Let go of connections."""

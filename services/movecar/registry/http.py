@@ -37,6 +37,7 @@ MAX_ANSWER = 64 * 1024
 """Largest body read, in bytes; a real answer has a few hundred."""
 ATTEMPTS = 3
 _OK = 200
+_BROKEN = 500
 # The platform's own trouble, likely to pass; anything else would only be answered the same again.
 _PASSING = frozenset({500, 502, 503, 504})
 _CONNECTIONS = 20
@@ -56,6 +57,12 @@ class Limits:
     """Failed lookups in a row after which the breaker opens."""
     cooling: float = 15.0
     """Until a lookup tries an open breaker again."""
+    quiet: float = 600.0
+    """After so long without a lookup an open breaker says nothing any more; the platform is knocked at."""
+    knock: float = 2.0
+    """How long it may take to answer a knock."""
+    knocks: float = 5.0
+    """Between two knocks."""
 
 
 class PlatformTrouble(Exception):
@@ -95,6 +102,8 @@ class HttpRegistry:
         self._ca_file = ca_file
         self._limits = limits = limits or Limits()
         self._session: aiohttp.ClientSession | None = None
+        self._failed_at = self._knocked_at = float("-inf")
+        self._is_in = False
         self.breaker = Breaker(clock, limit=limits.failures, cooling=limits.cooling)
 
     async def start(self) -> None:
@@ -121,10 +130,21 @@ class HttpRegistry:
             await self._session.close()
             self._session = None
 
-    def trouble(self) -> str | None:
-        """Tell what keeps lookups from being answered just now, or None."""
+    async def trouble(self) -> str | None:
+        """Tell what keeps lookups from being answered just now, or None.
+
+        After the last failed lookup has long been the only news, a platform that answers anything counts as
+        back: nobody may want a car moved for hours, and the desk is owed the recovery in time (C4).
+        """
+        now = self._clock.monotonic()
         if self.breaker.state is BreakerState.CLOSED:
             return None
+        if now - self._failed_at >= self._limits.quiet:
+            if now - self._knocked_at >= self._limits.knocks:
+                self._knocked_at = now
+                self._is_in = await self._knock()
+            if self._is_in:
+                return None
         return f"the provincial platform failed {self._limits.failures} lookups in a row"
 
     async def lookup(self, plate: Plate, color: Color | None, case_id: str) -> Answer:
@@ -139,6 +159,7 @@ class HttpRegistry:
         except (PlatformTrouble, TimeoutError) as error:
             reason = error.reason if isinstance(error, PlatformTrouble) else Outage.TIMEOUT
             self.breaker.failed(permit)
+            self._failed_at, self._is_in = self._clock.monotonic(), False
             log.warning(
                 "registry_unavailable", case_id=case_id, reason=reason, breaker=self.breaker.state.value
             )
@@ -148,6 +169,21 @@ class HttpRegistry:
             raise
         self.breaker.succeeded(permit)
         return decide(vehicles, color)
+
+    async def _knock(self) -> bool:
+        """Whether the platform answers, without asking it for anything: no plate is looked up (A3)."""
+        if self._session is None:
+            return False
+        try:
+            async with self._session.get(
+                self._url,
+                headers={"Accept-Encoding": "identity"},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=self._limits.knock),
+            ) as response:
+                return response.status < _BROKEN
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return False
 
     async def _ask(self, request: LookupRequest) -> list[Vehicle]:
         async for attempt in self._policy():

@@ -59,7 +59,7 @@ class Platform:
                     name.lower(): value
                     for name, _, value in (line.partition(": ") for line in head[1:] if line)
                 }
-                body = json.loads(await reader.readexactly(int(headers["content-length"])))
+                body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or "{}")
                 asked = Asked(head[0], headers, body)
                 self.asked.append(asked)
                 behaviour = self.behaviours.pop(0) if len(self.behaviours) > 1 else self.behaviours[0]

@@ -8,6 +8,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,11 +297,11 @@ async def test_a_platform_that_stays_down_is_left_alone_and_tried_again_later(pl
     await registry.start()
     platform.behaviours = [response(503)]
     for _ in range(LIMITS.failures):
-        assert registry.trouble() is None
+        assert await registry.trouble() is None
         assert await lookup(registry) == Unavailable(Outage.STATUS)
     asked = len(platform.asked)
     assert await lookup(registry) == Unavailable(Outage.BREAKER_OPEN)
-    assert registry.trouble() is not None
+    assert await registry.trouble() is not None
     assert len(platform.asked) == asked
     # Still down when it is tried again, by one of three lookups.
     await clock.advance(LIMITS.cooling + 1)
@@ -315,7 +316,52 @@ async def test_a_platform_that_stays_down_is_left_alone_and_tried_again_later(pl
     platform.behaviours = [answer(vehicle())]
     assert isinstance(await lookup(registry), Found)
     assert isinstance(await lookup(registry), Found)
-    assert registry.trouble() is None
+    assert await registry.trouble() is None
+    await registry.close()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "is_in"),
+    [
+        # it answers again, though not what it is never asked: a GET
+        (response(200), True),
+        (response(405), True),
+        (response(401), True),
+        # still broken
+        (response(503), False),
+        (reset, False),
+        (silence, False),
+    ],
+)
+async def test_when_nobody_asks_for_long_a_knock_tells_whether_it_is_back(
+    platform: Platform, behaviour: Behaviour, is_in: bool
+) -> None:
+    clock = ImpatientClock()
+    limits = replace(LIMITS, quiet=600, knock=0.5, knocks=5)
+    registry = HttpRegistry(platform.url, "secret", clock, limits=limits)
+    await registry.start()
+    platform.behaviours = [response(503)]
+    for _ in range(limits.failures):
+        await lookup(registry)
+    platform.behaviours = [behaviour]
+    asked = len(platform.asked)
+    # While somebody asked a moment ago, the breaker's word counts.
+    await clock.advance(590)
+    assert await registry.trouble() is not None
+    assert len(platform.asked) == asked
+    await clock.advance(11)
+    assert (await registry.trouble() is None) is is_in
+    # No plate, no case, no token; and not more often than every few seconds.
+    assert await registry.trouble() is not None or is_in
+    knocks = platform.asked[asked:]
+    assert len(knocks) == (2 if behaviour is reset else 1)  # a kept connection that breaks is tried anew
+    for knock in knocks:
+        assert (knock.line.split()[0], knock.body) == ("GET", {})
+        assert "authorization" not in knock.headers
+    # A lookup that fails is news again.
+    platform.behaviours = [response(503)]
+    await lookup(registry)
+    assert await registry.trouble() is not None
     await registry.close()
 
 

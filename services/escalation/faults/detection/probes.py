@@ -36,8 +36,8 @@ _HIDES: Mapping[str, Sequence[str]] = {
     "pbx": ("trunk", "trunks_out"),
     "trunk": ("trunks_out",),
     "calls_stopped": ("calls",),
-    # Whoever counts them asks the database.
-    "database": ("operators", "calls", "calls_stopped"),
+    # Whoever counts them, or looks into them, asks the database.
+    "database": ("operators", "calls", "calls_stopped", "registry"),
 }
 """Part → parts of which nothing can be said while it is down."""
 _BANNER = b"Asterisk Call Manager/"

@@ -55,8 +55,9 @@ def test_that_every_call_fails_is_told_once(said: Mapping[str, str], calls: str,
 
 
 def test_of_what_is_counted_in_the_database_nothing_is_known_without_it() -> None:
-    found = unseen({"database": bad("down"), "operators": bad("OperationalError"), "calls": GOOD})
-    assert (found["operators"].health, found["calls"].health) == ("unknown", "unknown")
+    names = ("operators", "registry", "calls")
+    found = unseen({"database": bad("down"), "calls": GOOD} | dict.fromkeys(names[:2], bad("DBAPIError")))
+    assert [found[name].health for name in names] == ["unknown"] * 3
 
 
 def test_only_the_last_trunk_is_downtime_for_the_desk() -> None:
