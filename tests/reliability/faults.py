@@ -127,8 +127,8 @@ class Matrix:
         until = time.monotonic() + PATIENCE_SECONDS
         while waiting and (left := until - time.monotonic()) > 0:
             with contextlib.suppress(AssertionError):
-                await self._desk.until(lambda got: bool(_first(got, kind, old).keys() & waiting), left)
-            first = _first(self._desk.got, kind, old)
+                await self._desk.until(lambda got: bool(first_notices(got, kind, old).keys() & waiting), left)
+            first = first_notices(self._desk.got, kind, old)
             for component in waiting & first.keys():
                 delays.append(max(0.0, first[component] - since))
                 waiting.discard(component)
@@ -159,7 +159,7 @@ def _id(got: Got) -> str:
     return got.id.strip("<>").partition("@")[0]
 
 
-def _first(got: Iterable[Got], kind: str, old: set[str]) -> Mapping[str, float]:
+def first_notices(got: Iterable[Got], kind: str, old: set[str]) -> Mapping[str, float]:
     """Component → when the desk had the first notice of this kind, among those that are new."""
     first: dict[str, float] = {}
     for one in got:

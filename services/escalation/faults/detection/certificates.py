@@ -55,6 +55,10 @@ class File:
 Place = Address | File
 
 
+class NoTls(Exception):
+    """The server offers no TLS: it has no certificate that could end."""
+
+
 def places(settings: Settings) -> list[Place]:
     """Return every place with a certificate that this installation depends on."""
     urls = {
@@ -155,25 +159,27 @@ class CertificateProbe:
 
     async def look(self) -> None:
         """Read the certificate at every place."""
-        ends = await asyncio.gather(*(self._end_of(place) for place in self._places))
-        for name, end in ends:
-            if end is None:
-                self._unseen.add(name)
-                continue
-            self._unseen.discard(name)
-            self._known[name] = end
-            CERTIFICATE_SECONDS.labels(name).set((end - self._clock.now()).total_seconds())
+        await asyncio.gather(*(self._look_at(place) for place in self._places))
 
-    async def _end_of(self, place: Place) -> tuple[str, datetime | None]:
+    async def _look_at(self, place: Place) -> None:
         name = _name(place)
         try:
             async with asyncio.timeout(_PLACE_SECONDS):
                 if isinstance(place, File):
-                    return name, await asyncio.to_thread(_end_in_file, place.path)
-                return name, await _end_at(place)
+                    end = await asyncio.to_thread(_end_in_file, place.path)
+                else:
+                    end = await _end_at(place)
+        except NoTls:
+            self._known.pop(name, None)
         except (OSError, ValueError, TimeoutError, asyncio.IncompleteReadError) as error:
-            log.info("certificate_not_seen", place=name, error=type(error).__name__)
-            return name, None
+            if name not in self._unseen:
+                log.warning("certificate_not_seen", place=name, error=type(error).__name__)
+            self._unseen.add(name)
+            return
+        else:
+            self._known[name] = end
+            CERTIFICATE_SECONDS.labels(name).set((end - self._clock.now()).total_seconds())
+        self._unseen.discard(name)
 
     async def close(self) -> None:
         """Stop looking."""
@@ -193,7 +199,7 @@ def _end_in_file(path: Path) -> datetime:
 
 
 async def _end_at(address: Address) -> datetime:
-    """The end of the certificate shown at an address. Raises OSError, ValueError, IncompleteReadError."""
+    """The end of the certificate shown there. Raises NoTls, OSError, ValueError, IncompleteReadError."""
     reader, writer = await asyncio.open_connection(address.host, address.port)
     try:
         if address.hello == "smtp":
@@ -201,7 +207,7 @@ async def _end_at(address: Address) -> datetime:
         elif address.hello == "postgres":
             writer.write(_SSL_REQUEST)
             if await reader.readexactly(1) != b"S":
-                raise ValueError("no TLS")
+                raise NoTls
         # Read whoever it is from: an expired or unknown certificate is what we look for, and nothing is said.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -214,11 +220,11 @@ async def _end_at(address: Address) -> datetime:
 
 
 async def _smtp_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Ask for TLS. Raises ValueError where the server offers none: then there is no certificate to end."""
+    """Ask for TLS. Raises NoTls where the server offers none."""
     for line, answer in (("", b"220"), ("EHLO movecar\r\n", b"250"), ("STARTTLS\r\n", b"220")):
         writer.write(line.encode())
         if not await _answers(reader, answer):
-            raise ValueError("no STARTTLS")
+            raise NoTls
 
 
 async def _answers(reader: asyncio.StreamReader, code: bytes) -> bool:

@@ -190,7 +190,7 @@ async def test_a_server_that_offers_no_tls_has_no_certificate_to_end(tmp_path: P
         probe = CertificateProbe([Address("X", LOOPBACK, port, hello)], AHEAD, ManualClock())
         await probe.look()
         assert (await probe())["certificate"].health == "unknown"
-    await probe.close()
+        await probe.close()
 
 
 async def test_a_file_ends_with_the_first_of_its_certificates(tmp_path: Path) -> None:
