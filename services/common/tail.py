@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from services.common.clock import Clock
+from services.common.pace import Pace
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ class Tail(Generic[ItemT]):
     """The newest items in memory, and waiting for more.
 
     `read(after, limit)` returns committed items in order; `last()` the newest number. Items must become
-    visible in the order of their numbers.
+    visible in the order of their numbers. `pace` says how long a read waits after the last one's items.
     """
 
     def __init__(
@@ -47,10 +48,13 @@ class Tail(Generic[ItemT]):
         read: Callable[[int, int], Awaitable[Sequence[ItemT]]],
         last: Callable[[], Awaitable[int]],
         clock: Clock,
+        *,
+        pace: Pace | None = None,
     ) -> None:
         self._read = read
         self._last = last
         self._clock = clock
+        self._pace = pace or Pace(0.0, 0.0)
         self._recent: deque[ItemT] = deque(maxlen=_RING)
         self._head: int | None = None
         self._advanced = asyncio.Event()
@@ -76,6 +80,7 @@ class Tail(Generic[ItemT]):
                 except Exception as error:  # whatever is wrong with the database, readers go on waiting
                     log.warning("tail_unread", error=repr(error))
                     await self._clock.sleep(_OUTAGE_WAIT_SECONDS)
+                await self._pace.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_POLL_SECONDS if self._waiting else None):
                     await self._woken.wait()
@@ -108,6 +113,7 @@ class Tail(Generic[ItemT]):
         if self._head is None:
             self._head = max(0, await self._last() - _RING)
         while items := await self._read(self._head, _BATCH):
+            self._pace.begin(len(items))
             self._recent.extend(items)
             self._head = items[-1].seq
             self._advanced.set()

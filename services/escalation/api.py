@@ -11,7 +11,7 @@ from sqlalchemy import select
 from services.common.database import Database
 from services.common.http.auth import Role, Tokens
 from services.common.http.endpoint import Answer, Body, Call, Endpoint
-from services.common.http.live import Frame, LiveStream
+from services.common.http.live import LiveStream, frame
 from services.common.http.paging import Cursor, Limit, read_cursor, write_cursor
 from services.common.http.problems import Problem, invalid, not_found
 from services.common.metrics import STREAM_READERS
@@ -152,11 +152,13 @@ class EscalationApi:
         after = await self._stream.start_of(call.request, call.query.after)
         self._witnesses.note(call.principal.username, after)
 
-        def frame(item: Item) -> Frame:
-            self._witnesses.note(call.principal.username, item.seq - 1)
-            return Frame(item.type, item.body.decode())
+        def framed(item: Item) -> bytes:
+            return frame(item.seq, item.type, item.body)
 
-        return await self._stream.serve(call.request, after, frame)
+        def reached(seq: int) -> None:
+            self._witnesses.note(call.principal.username, seq)
+
+        return await self._stream.serve(call.request, after, framed, reached)
 
     async def _check(self, after: int, field: str) -> None:
         newest = await self._tail.refresh()

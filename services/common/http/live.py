@@ -1,8 +1,8 @@
 """A numbered table as a live stream (server-sent events); a reader resumes after the last id it saw."""
 
+import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic
 
 import structlog
@@ -24,12 +24,9 @@ _RECONNECT_MS = 1000
 _POSITION = re.compile(r"\A[0-9]{1,18}\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What one reader is sent of an item; `id` is the item's number."""
-
-    event: str
-    data: str
+def frame(seq: int, event: str, json: bytes) -> bytes:
+    """Return a JSON document as it is sent to every reader: made once, however many there are."""
+    return b"id: %d\r\nevent: %b\r\ndata: %b\r\n\r\n" % (seq, event.encode(), json)
 
 
 class LiveStream(Generic[ItemT]):
@@ -63,16 +60,23 @@ class LiveStream(Generic[ItemT]):
         return seq
 
     async def serve(
-        self, request: web.Request, after: int, frame: Callable[[ItemT], Frame | None]
+        self,
+        request: web.Request,
+        after: int,
+        framed: Callable[[ItemT], bytes],
+        reached: Callable[[int], None] = lambda _: None,
     ) -> web.StreamResponse:
-        """Send what `frame` makes of every item after a number, for ever; None sends nothing."""
+        """Send what `framed` returns of every item after a number, for ever; empty sends nothing.
+
+        `reached` is called with the number up to which everything was sent before, whenever more follows.
+        """
         with STREAM_READERS.labels(self._name).track_inprogress():
             async with sse_response(
                 request, ping_interval=_PING_SECONDS, send_timeout=_SEND_TIMEOUT
             ) as response:
                 try:
                     await response.write(b"retry: %d\r\n\r\n" % _RECONNECT_MS)
-                    await self._send(request, response, after, frame)
+                    await self._send(request, response, after, framed, reached)
                 except (ConnectionError, TimeoutError):
                     log.info("stream_reader_gone", stream=self._name, peer=request.remote)
                 except Problem:
@@ -88,13 +92,21 @@ class LiveStream(Generic[ItemT]):
         request: web.Request,
         response: EventSourceResponse,
         after: int,
-        frame: Callable[[ItemT], Frame | None],
+        framed: Callable[[ItemT], bytes],
+        reached: Callable[[int], None],
     ) -> None:
         while response.is_connected() and not self._tail.closed:
             items = await self._tail.after(after, _BATCH, _PING_SECONDS)
             self._tokens.authenticate(request)
-            for item in items:
-                shown = frame(item)
-                if shown is not None:
-                    await response.send(shown.data, id=str(item.seq), event=shown.event)
-                after = item.seq
+            if not items:
+                continue
+            reached(after)
+            if frames := b"".join(map(framed, items)):
+                try:
+                    async with asyncio.timeout(_SEND_TIMEOUT):
+                        await response.write(frames)
+                except TimeoutError:
+                    if request.transport is not None:
+                        request.transport.abort()  # or the end of the answer would wait for it, too
+                    raise
+            after = items[-1].seq

@@ -105,6 +105,11 @@ def show_new(rules: CaseRules, case: Case, role: Role) -> CaseView:
     return _show(rules, case, [], role)
 
 
+def masked(view: CaseView) -> CaseView:
+    """Return a case as those may see it who call nobody back."""
+    return view.model_copy(update={"requester_phone": mask_phone(view.requester_phone)})
+
+
 def _attempt(row: CaseAttempt, recording_id: str | None) -> AttemptView:
     return AttemptView.model_construct(
         id=row.id,
@@ -127,8 +132,7 @@ def _attempt(row: CaseAttempt, recording_id: str | None) -> AttemptView:
 
 
 def _show(rules: CaseRules, case: Case, attempts: list[AttemptView], role: Role) -> CaseView:
-    requester = rules.requester(case)
-    return CaseView.model_construct(
+    view = CaseView.model_construct(
         id=case.id,
         number=case.number,
         status=case.status,
@@ -140,7 +144,7 @@ def _show(rules: CaseRules, case: Case, attempts: list[AttemptView], role: Role)
         situation=case.situation,
         note=case.note,
         mode=case.mode,
-        requester_phone=requester if role in _SEES_REQUESTER else mask_phone(requester),
+        requester_phone=rules.requester(case),
         owner=Owner(name=case.owner_name_masked, phone=case.owner_phone_masked),
         attempts=attempts,
         escalation=EscalationView.model_construct(
@@ -156,3 +160,4 @@ def _show(rules: CaseRules, case: Case, attempts: list[AttemptView], role: Role)
         updated_at=case.updated_at,
         deadline_at=case.deadline_at,
     )
+    return view if role in _SEES_REQUESTER else masked(view)
