@@ -1,13 +1,16 @@
 """The installation that is measured: `make stack`'s own, with room for load and the bench's owners."""
 
+import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from deploy.asterisk.prompts import prompt_directory
 from deploy.stack.account import myself
+from deploy.stack.asterisk import Asterisk
 from deploy.stack.child import Child
 from deploy.stack.service import ROOT, ServiceProcess
 from deploy.stack.stack import Stack, StackPlan
@@ -49,6 +52,25 @@ class Installation(Stack):
         pids = {name: self.part(name).child.pid for name in self.parts}
         return pids | {"sipp": self.bench_owners.child.pid}
 
+    @contextlib.asynccontextmanager
+    async def other_switch(self) -> AsyncIterator[Asterisk]:
+        """A switch of the same make that nobody collects from, for a loop by itself."""
+        switch = self._hasty("other-switch")
+        switch.spawn()
+        try:
+            await asyncio.to_thread(switch.wait_ready)
+            yield switch
+        finally:
+            await asyncio.to_thread(switch.stop)
+
+    def _hasty(self, name: str) -> HastySwitch:
+        return HastySwitch(
+            self.plan.directory.absolute() / name,
+            prompts=prompt_directory(),
+            trunk_uri=self.trunk_uri,
+            max_calls=_MOST_CALLS,
+        )
+
     def sample(self, on: bool) -> None:
         """Begin or end sampling the services, when there are `profiles`."""
         if self._profiles is not None:
@@ -65,13 +87,7 @@ class Installation(Stack):
 
     def _make_servers(self) -> None:
         super()._make_servers()
-        directory = self.plan.directory.absolute()
-        self._parts["asterisk"] = HastySwitch(
-            directory / "asterisk",
-            prompts=prompt_directory(),
-            trunk_uri=self.trunk_uri,
-            max_calls=_MOST_CALLS,
-        )
+        self._parts["asterisk"] = self._hasty("asterisk")
 
     def _make_services(self, environment: Mapping[str, str]) -> None:
         environment = {**environment, "MOVECAR_PROMPTS_DIR": str(prompt_directory())}

@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 
 from deploy.asterisk.render import CALLER_ID
+from deploy.stack.asterisk import Asterisk
 from deploy.stack.service import ROOT
 from tests.bench import bare, load
 from tests.bench.cpu import machine_seconds, tree_seconds
@@ -54,8 +55,12 @@ class Bench:
         return usage.over([case["ended_at"].timestamp() for case in cases.values()])
 
     async def bare(self, first: int, most: int) -> Throughput:
-        """Calls per second of asterisk-ami by itself."""
-        switch = self.installation.asterisk.settings
+        """Calls per second of asterisk-ami by itself, on a switch of its own."""
+        async with self.installation.other_switch() as other:
+            return await self._bare(other, first, most)
+
+    async def _bare(self, other: Asterisk, first: int, most: int) -> Throughput:
+        switch = other.settings
         job = bare.Job(
             host=switch.ami_host,
             port=switch.ami_port,
@@ -69,7 +74,9 @@ class Bench:
             window=self.window,
             seconds=self.warm + self.seconds,
         )
-        usage, seen = await self._watched("tests.bench.bare", asdict(job), "bare")
+        usage, seen = await self._watched(
+            "tests.bench.bare", asdict(job), "bare", {"asterisk": other.child.pid}
+        )
         placed, ended, keys = seen["placed"], len(seen["ended"]), seen["keys"]
         calls = sum(map(len, self.installation.bench_owners.take().values()))
         if not placed == ended == keys == calls:
@@ -137,8 +144,13 @@ class Bench:
             **how,
         )
 
-    async def _watched(self, module: str, job: dict[str, Any], name: str) -> tuple["Usage", dict[str, Any]]:
-        """Run a job in a process of its own and watch the processors over the steady window."""
+    async def _watched(
+        self, module: str, job: dict[str, Any], name: str, instead: Mapping[str, int] | None = None
+    ) -> tuple["Usage", dict[str, Any]]:
+        """Run a job in a process of its own and watch the processors over the steady window.
+
+        `instead`: processes by name that stand for parts of the installation.
+        """
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", module),
             stdin=asyncio.subprocess.PIPE,
@@ -146,7 +158,7 @@ class Bench:
             cwd=ROOT,
         )
         working = asyncio.create_task(process.communicate(orjson.dumps(job)))
-        pids = self.installation.pids() | {name: process.pid}
+        pids = self.installation.pids() | {name: process.pid} | dict(instead or {})
         await asyncio.wait({working}, timeout=self.warm)
         self.installation.sample(on=True)
         usage = Usage.begin(pids)
