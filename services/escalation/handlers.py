@@ -68,20 +68,25 @@ class Handlers:
     async def on_case_withdrawn(self, session: AsyncSession, event: CaseWithdrawn) -> None:
         """Withdraw it. One never raised here becomes a dead letter, to be replayed after its raising."""
         await self._escalations.withdraw(session, event.escalation_id)
-        await self._unanswered.over(event.escalation_id, event.occurred_at)
+        await self._no_longer_waits(session, event)
 
     async def on_escalation_reminded(self, session: AsyncSession, event: EscalationReminded) -> None:
         """Tell the supervisor when that is the step. Not of one that somebody has taken meanwhile."""
-        if event.step != "supervisor":
-            return
         row = await session.get(Escalation, event.escalation_id)
-        if row is not None and row.status == "raised":
+        if event.step == "supervisor" and row is not None:
             await self._unanswered.tell(row, event.occurred_at)
 
     async def on_escalation_taken(
-        self, _: AsyncSession, event: EscalationAcknowledged | EscalationDisposed
+        self, session: AsyncSession, event: EscalationAcknowledged | EscalationDisposed
     ) -> None:
-        await self._unanswered.over(event.escalation_id, event.occurred_at)
+        await self._no_longer_waits(session, event)
+
+    async def _no_longer_waits(
+        self, session: AsyncSession, event: EscalationAcknowledged | EscalationDisposed | CaseWithdrawn
+    ) -> None:
+        row = await session.get(Escalation, event.escalation_id)
+        if row is not None:
+            await self._unanswered.over(row, event.occurred_at)
 
     async def on_session_ended(self, session: AsyncSession, event: SessionEnded) -> None:
         await self._sessions.note(session, event)

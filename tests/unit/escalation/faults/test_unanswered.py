@@ -1,12 +1,22 @@
 """The chain's last step reaches the supervisor: by e-mail and text message, retried, with proof (C3)."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.common.clock import ManualClock
 from services.common.events import CaseWithdrawn, EscalationReminded
-from services.common.settings import Settings
+from services.common.settings import Settings, load_settings
+from services.escalation.chain.policy import policy_for
+from services.escalation.faults.engine import Engine
+from services.escalation.faults.journal import Journal
+from services.escalation.faults.pair.joined import joined
+from services.escalation.faults.unanswered import Unanswered
+from services.escalation.models import Escalation
 from tests.support.receivers import Got, receiving
 from tests.unit.escalation.harness import Desk, serving, settings_for, until
 
@@ -112,3 +122,72 @@ async def test_a_step_that_comes_twice_is_told_once_and_it_is_over_whoever_ends_
             return [one["status"] for one in await unanswered(desk)] == ["recovered"]
 
         await until(over)
+
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+def waiting(steps: int, since: float = 0) -> Escalation:
+    """An escalation that has waited for five minutes, or `since` seconds after that, with steps taken."""
+    policy = policy_for("dispute", load_settings(_env_file=None))
+    return Escalation(
+        id="e1",
+        seq=7,
+        reason="dispute",
+        status="raised",
+        policy=policy.model_dump(),
+        waits_from=NOW + timedelta(seconds=since),
+        steps_taken=steps,
+    )
+
+
+@asynccontextmanager
+async def machine(directory: Path) -> AsyncIterator[tuple[Unanswered, Engine]]:
+    clock = ManualClock(NOW + timedelta(minutes=10))
+    journal = Journal(directory / "journal.sqlite3", clock)
+    engine = Engine(journal, clock, {"supervisor": ["email"]}, timedelta(seconds=15))
+    await engine.start()
+    yield Unanswered(engine, journal, clock), engine
+    await journal.close()
+
+
+async def test_of_two_machines_either_may_hear_of_the_step_and_the_other_of_its_end(tmp_path: Path) -> None:
+    async with machine(tmp_path / "a") as (one, at_one), machine(tmp_path / "b") as (other, at_other):
+        await one.tell(waiting(3), NOW + timedelta(minutes=5))
+        await other.over(waiting(3), NOW + timedelta(minutes=6))
+        (opened,), (ended,) = at_one.book.faults.values(), at_other.book.faults.values()
+        assert opened.id == ended.id
+        assert (opened.state, ended.state) == ("open", "recovered")
+        assert joined(opened, ended).state == "recovered"
+
+
+@pytest.mark.parametrize(
+    ("steps", "since", "told"),
+    [
+        # reminded and called: not the supervisor's yet
+        (2, 0, False),
+        (3, 0, True),
+        # it was taken and waits anew since that step was taken
+        (3, 600, False),
+    ],
+)
+async def test_an_end_ends_the_wait_that_it_is_about(
+    tmp_path: Path, steps: int, since: float, told: bool
+) -> None:
+    async with machine(tmp_path) as (unanswered, engine):
+        row = waiting(steps, since)
+        await unanswered.tell(row, NOW + timedelta(minutes=5))
+        assert len(engine.book.faults) == int(told)
+        await unanswered.over(row, NOW + timedelta(minutes=6))
+        states = [fault.state for fault in engine.book.faults.values()]
+        assert states == ["recovered"] * int(told)
+
+
+async def test_a_late_word_ends_the_wait_before_and_not_the_new_one(tmp_path: Path) -> None:
+    async with machine(tmp_path) as (unanswered, engine):
+        await unanswered.tell(waiting(3), NOW + timedelta(minutes=5))
+        anew = waiting(3, since=400)
+        await unanswered.tell(anew, NOW + timedelta(minutes=12))
+        await unanswered.over(anew, NOW + timedelta(minutes=6))
+        found = {fault.began_at: fault.state for fault in engine.book.faults.values()}
+        assert found == {NOW: "recovered", NOW + timedelta(seconds=400): "open"}
