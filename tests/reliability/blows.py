@@ -24,12 +24,16 @@ _plates = itertools.count()
 
 @dataclass
 class Scene:
-    """What blows fall on. `disk`: the file that fills the disk under everything; None: it is not ours."""
+    """What blows fall on. `disk`: the file that fills the disk under everything; None: it is not ours.
+
+    `watchdog`: where it keeps its state.
+    """
 
     stack: Stack
     lines: CutLines
     platform: Platform
     disk: Path | None
+    watchdog: Path
     asking: list[asyncio.Task[None]] = field(default_factory=list)
 
 

@@ -12,6 +12,7 @@ measured by the flaps or the late notices of the one before it. All rows take ab
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 import sys
@@ -142,7 +143,7 @@ class Matrix:
         await asyncio.to_thread(shutil.rmtree, stack.plan.directory / "faults", ignore_errors=True)
         await stack.bring_up("escalation")
         async with aiohttp.ClientSession() as http, asyncio.timeout(_WHOLE_SECONDS):
-            while not await _is_ready(http, stack.url):  # noqa: ASYNC110 - readiness has no event
+            while not (await _is_ready(http, stack.url) and _is_content(self._scene.watchdog)):  # noqa: ASYNC110
                 await asyncio.sleep(0.5)
         await asyncio.sleep(_LOOKS_SECONDS)
 
@@ -152,6 +153,12 @@ async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
         async with http.get(f"{url}/readyz", timeout=aiohttp.ClientTimeout(5)) as answer:
             return answer.status == 200
     return False
+
+
+def _is_content(state: Path) -> bool:
+    """Whether the watchdog sees the escalation process well, and owes nobody a notice of before."""
+    kept = json.loads(state.read_text()) if state.exists() else {}
+    return not (kept.get("fault") or kept.get("owed"))
 
 
 def _id(got: Got) -> str:
@@ -188,7 +195,7 @@ async def scene(directory: Path) -> AsyncIterator[tuple[Scene, Receivers]]:
                 },
             )
             async with CuttableStack(plan, lines) as stack, _watchdog(plan, directory, desk):
-                yield Scene(stack, lines, platform, filler), desk
+                yield Scene(stack, lines, platform, filler, directory / "watchdog" / "state.json"), desk
 
 
 @contextlib.asynccontextmanager

@@ -49,7 +49,7 @@ class Lookout:
     def start(self) -> None:
         """Decide what to ask: neighbours over HTTP, or parts of this same process."""
         settings = self._kernel.settings
-        database = DatabaseProbe(settings.database)
+        database = DatabaseProbe(settings.database, self._kernel.clock)
         self._ask(database, "database", seconds=PING_SECONDS)
         self._closing.append(database)
         if settings.redis_url:

@@ -125,21 +125,35 @@ def unseen(found: Mapping[str, Reading]) -> dict[str, Reading]:
 def skew(date: str, now: datetime) -> str:
     """Return how far a neighbour's `Date` is from our clock, when that is too far; empty when it is not."""
     try:
-        apart = abs((parsedate_to_datetime(date) - now).total_seconds())
+        return apart("相邻进程", parsedate_to_datetime(date), now)
     except (ValueError, TypeError):
         return ""
-    return f"与相邻进程相差{apart:.0f}秒" if apart > MAX_SKEW_SECONDS else ""
+
+
+def apart(whom: str, theirs: datetime, ours: datetime) -> str:
+    """Return how far two clocks are apart, when that is too far; empty when it is not."""
+    seconds = abs((theirs - ours).total_seconds())
+    return f"与{whom}相差{seconds:.0f}秒" if seconds > MAX_SKEW_SECONDS else ""
 
 
 class DatabaseProbe:
-    """The main database, over a connection of its own."""
+    """The main database, over a connection of its own; a server's clock is a second opinion on ours."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         self._database = Database(url, pool_size=2)
+        self._has_clock = url.startswith("postgresql")
+        self._clock = clock
 
     async def __call__(self) -> Mapping[str, Reading]:
         await self._database.ping()
+        if self._has_clock and (skewed := apart("数据库", await self._their_time(), self._clock.now())):
+            return {"database": GOOD, "clock": bad(skewed)}
         return {"database": GOOD}
+
+    async def _their_time(self) -> datetime:
+        async with self._database.engine.connect() as connection:
+            found: datetime = (await connection.exec_driver_sql("SELECT clock_timestamp()")).scalar_one()
+            return found
 
     async def close(self) -> None:
         """Close the connection."""

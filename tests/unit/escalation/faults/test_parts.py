@@ -110,9 +110,9 @@ async def test_a_disk_that_takes_no_file_is_bad(tmp_path: Path) -> None:
 
 async def test_a_database_and_a_redis_that_are_away_are_bad(tmp_path: Path) -> None:
     nobody = free_port()
-    database = DatabaseProbe(f"postgresql+asyncpg://nobody:none@127.0.0.1:{nobody}/none")
+    database = DatabaseProbe(f"postgresql+asyncpg://nobody:none@127.0.0.1:{nobody}/none", ManualClock())
     redis = RedisProbe(f"redis://127.0.0.1:{nobody}")
-    here = DatabaseProbe(f"sqlite+aiosqlite:///{tmp_path}/here.sqlite3")
+    here = DatabaseProbe(f"sqlite+aiosqlite:///{tmp_path}/here.sqlite3", ManualClock())
     asked: list[tuple[Probe, str, str]] = [
         (database, "database", "bad"),
         (redis, "redis", "bad"),

@@ -13,6 +13,8 @@ from services.common.service import Check, Kernel
 from services.escalation.faults.detection.lookout import Lookout
 from services.escalation.faults.detection.probes import GOOD, ProcessProbe, bad, parts_seen, unseen
 from services.escalation.faults.parts import PARTS
+from services.movecar.app import build as build_movecar
+from services.outbound.app import build as build_outbound
 from tests.unit.escalation.harness import settings_for
 
 PARTS_OF_OUTBOUND = ("pbx", "trunk", "trunks_out")
@@ -118,3 +120,31 @@ async def test_in_one_process_the_checks_themselves_are_asked(tmp_path: Path) ->
         await lookout.close()
         await kernel.database.close()
     assert found == [("good", "good"), ("good", "bad"), ("bad", "unknown")]
+
+
+async def test_every_warning_that_a_service_can_give_is_a_part_that_is_watched(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/one.sqlite3"
+    kernel = Kernel.build(settings_for(url, demo=False, operators_after=300))
+    given = {name for build in (build_movecar, build_outbound) for name in build(kernel).warnings}
+    assert given == {"operators", "trunks_out", "calls", "calls_stopped"}
+    assert given <= PARTS.keys()
+
+    async def warned() -> str:
+        await asyncio.sleep(0)
+        return "说明"
+
+    for name in given:
+        kernel.checks.update({"pbx": _well, "registry": _well})
+        kernel.warnings.clear()
+        kernel.warnings[name] = warned
+        lookout = Lookout(kernel)
+        lookout.start()
+        look = await lookout.look()
+        await lookout.close()
+        assert (look[name].health, look[name].detail) == ("bad", "说明")
+    await kernel.bus.close()
+    await kernel.database.close()
+
+
+async def _well() -> None:
+    await asyncio.sleep(0)
