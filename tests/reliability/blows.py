@@ -226,4 +226,5 @@ def disk_of_our_own(directory: Path) -> Iterator[Path | None]:
     try:
         yield directory / "filler"
     finally:
+        # Whoever still has a file open there keeps it until he is gone.
         subprocess.run(["umount", "--lazy", str(directory)], check=False)

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -317,6 +318,8 @@ def main() -> int:
         for number, blow in enumerate(BLOWS, 1):
             _say(f"{number:3}  {blow.part}: {blow.how}")
         return 0
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell that starts it beside others has SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         home = given.directory or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="movecar-")))
         home.mkdir(parents=True, exist_ok=True)
