@@ -179,7 +179,7 @@ class Desk:
             return [(kind, payload) for kind, payload in rows]
 
 
-async def until(check: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+async def until(check: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
     """Wait until a check over a socket or a database comes true."""
     async with asyncio.timeout(seconds):
         while not await check():  # noqa: ASYNC110 - what is asked has no event to wait for
@@ -206,7 +206,7 @@ async def serving(settings: Settings, clock: Clock | None = None) -> AsyncIterat
     kernel = Kernel.build(settings, clock)
     await create_tables(kernel.database)
     async with running(Process(kernel, [build(kernel)], "127.0.0.1:0")) as process:
-        timeout, connector = aiohttp.ClientTimeout(total=60), aiohttp.TCPConnector(limit=0)
+        timeout, connector = aiohttp.ClientTimeout(total=110), aiohttp.TCPConnector(limit=0)
         address = f"http://{process.address}"
         async with aiohttp.ClientSession(address, timeout=timeout, connector=connector) as http:
             yield Desk(kernel, process, http)
