@@ -52,13 +52,23 @@ def main(arguments: list[str]) -> int:
     command += [*options, *(chosen.pytest or ordered())]
     # The program is started hundreds of times; compiled anew each time it would take half as long again.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    status = _run(command, environment)
     if not missing:
         return status
     print("\nParts that could not be had, whose tests did not run:")
     for problem in missing.values():
         print(f"  {problem}")
     return status or int(in_ci())
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    """Exit status. Ctrl-C reaches the command as well, which ends in order; its end is waited for."""
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as run:
+        while True:
+            try:
+                return run.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 def workers() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from deploy.stack.account import as_account, myself
 from deploy.stack.ports import free_port
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
@@ -44,9 +45,7 @@ class Escalation:
     async def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "services.escalation",
+                *as_account([sys.executable, "-m", "services.escalation"], myself(), [], "KILL"),
                 cwd=ROOT,
                 env=os.environ | self.environment,
                 stdout=log,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from deploy.stack.account import as_account, myself
 from deploy.stack.ports import free_port
 from tests.support.running import PASSWORD
 
@@ -37,9 +38,7 @@ class Program:
         """Start it; returns at once."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "services",
+                *as_account([sys.executable, "-m", "services"], myself(), [], "KILL"),
                 cwd=ROOT,
                 env=os.environ | self.environment,
                 stdout=log,
