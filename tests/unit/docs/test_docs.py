@@ -16,6 +16,7 @@ from services.common.events import ALL
 from services.common.settings import PREFIX, Settings
 from services.escalation import machine as escalations
 from services.escalation.faults import machine as faults
+from services.escalation.faults.parts import PARTS
 from services.movecar.cases import machine as cases
 from services.movecar.registry.answers import Outage
 from services.movecar.registry.csv_rows import HEADER, RowFault
@@ -186,6 +187,14 @@ def test_a_state_diagram_draws_exactly_the_transitions_of_the_code(
 def test_the_table_of_events_has_every_event_and_who_consumes_it() -> None:
     listed = {row[0].strip("`"): row[2] for row in rows(section(MAP, "Events"))}
     assert listed == {name: ", ".join(event.CONSUMERS) or "–" for name, event in ALL.items()}
+
+
+def test_the_table_of_watched_parts_has_every_part_and_whether_the_desk_is_told() -> None:
+    listed: dict[str, bool] = {}
+    for row in rows(section("docs/operations.md", "What is watched")):
+        names, told = re.findall("`([a-z_]+)`", row[0]), row[3].split("; ")
+        listed |= {name: told[min(at, len(told) - 1)] == "yes" for at, name in enumerate(names)}
+    assert listed == {name: part.downtime for name, part in PARTS.items()}
 
 
 def test_the_two_readmes_have_the_same_shape_and_commands() -> None:
