@@ -127,7 +127,7 @@ async def settled(stack: Stack) -> dict[str, dict[str, Any]]:
 
 
 async def _ended(client: Client, case_id: str) -> dict[str, Any]:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             _, case = await client.get(f"/cases/{case_id}")
             if all(attempt["state"] == "ended" for attempt in case["attempts"]):
@@ -382,7 +382,7 @@ async def test_a_greeting_changes_under_a_written_notice_for_the_calls_that_foll
         status, approved = await other.post(approve)
         assert (status, approved["approved_by"]) == (200, "adm2")
         assert approved["effective_at"] == max(script["effective_from"], approved["approved_at"])
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             # A moment passes: there is no event to wait for.
             while (await other.get("/call-scripts/current"))[1]["version"] != 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)

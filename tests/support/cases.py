@@ -15,7 +15,7 @@ def new_case(plate: str = "苏D10001", **fields: Any) -> dict[str, Any]:
 
 
 async def until(
-    client: Client, case_id: str, wanted: str | Container[str], seconds: float = 30
+    client: Client, case_id: str, wanted: str | Container[str], seconds: float = 60
 ) -> dict[str, Any]:
     """Return a case once its status is (one of) `wanted`."""
     statuses = {wanted} if isinstance(wanted, str) else wanted
@@ -32,7 +32,7 @@ async def until(
 
 
 async def open_until(
-    client: Client, plate: str, wanted: str | Container[str], seconds: float = 30
+    client: Client, plate: str, wanted: str | Container[str], seconds: float = 60
 ) -> dict[str, Any]:
     """Open a case, or join the open one of the plate, and return it once its status is (one of) `wanted`."""
     status, case = await client.post("/cases", new_case(plate))
@@ -43,7 +43,7 @@ async def open_until(
 
 async def recording_of(client: Client, case_id: str, attempt_id: str | None = None) -> str:
     """Return the recording of a case's attempt (of any, unless given), there a moment after the call."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             _, case = await client.get(f"/cases/{case_id}")
             for attempt in case["attempts"]:

@@ -17,7 +17,7 @@ from services.common.tasks import Tasks
 from tests.support.tables import create_tables
 
 SERVICE = "movecar"
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 _metadata = MetaData()
 EFFECTS = Table(

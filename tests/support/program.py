@@ -46,7 +46,7 @@ class Program:
                 start_new_session=True,
             )
 
-    async def ready(self, seconds: float = 60) -> None:
+    async def ready(self, seconds: float = 100) -> None:
         """Wait until `/readyz` says so. Raises AssertionError with the log's end when it does not."""
         try:
             async with asyncio.timeout(seconds), aiohttp.ClientSession() as client:
@@ -67,7 +67,7 @@ class Program:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
 
-    async def ended(self, seconds: float = 15) -> int:
+    async def ended(self, seconds: float = 60) -> int:
         """Return its exit status once it has one."""
         if self.process is None:
             raise AssertionError("it was not started")

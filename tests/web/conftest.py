@@ -4,12 +4,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from services.common.http.auth import COOKIE
 from services.common.service import Process
 from tests.support.running import Client
 from tests.web.browser import WINDOW, Watch, demo_settings, everything, launched, token_of
+
+expect.set_options(
+    timeout=30_000
+)  # a page draws when the machine has time for it; bounds are given where they matter
 
 OpenPage = Callable[[str], Awaitable[Page]]
 """Opens a page in a browser of its own, logged in as a demo account."""

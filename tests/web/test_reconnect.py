@@ -52,7 +52,7 @@ async def test_consoles_come_back_by_themselves_after_the_server_restarts(
         await expect(page.get_by_text("连接中断，正在重连")).to_be_visible()
     async with everything(settings), Client(settings.listen) as api:
         for page in pages:
-            await expect(page.get_by_text("实时")).to_be_visible(timeout=10_000)
+            await expect(page.get_by_text("实时")).to_be_visible()
             await expect(page.get_by_text("连接中断，正在重连")).to_be_hidden()
         # The log-in survived, and so did what was on its way.
         await dispute(await api.log_in("op2", PASSWORD))
@@ -72,7 +72,7 @@ async def test_what_happened_while_the_line_was_cut_is_there_afterwards(
     await dispute(api)
     await expect_escalated(api)
     line.mend()
-    await expect(card(page, "苏D10005")).to_contain_text("未签收", timeout=10_000)
+    await expect(card(page, "苏D10005")).to_contain_text("未签收")
     await expect(page.get_by_text("连接中断，正在重连")).to_be_hidden()
     await page.context.close()
 
@@ -99,7 +99,7 @@ async def test_a_line_that_died_without_a_word_is_noticed(
     await page.clock.fast_forward(patience)
     await expect(page.get_by_text("连接中断，正在重连")).to_be_visible()
     line.mend()
-    await expect(card(page, "苏D10005")).to_contain_text("未签收", timeout=15_000)
+    await expect(card(page, "苏D10005")).to_contain_text("未签收")
     await page.context.close()
 
 

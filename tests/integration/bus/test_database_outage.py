@@ -41,7 +41,7 @@ async def test_killed_in_the_middle_of_handlers(kind: str, postgres: Postgres, r
         world.node(handle).start()
         for number in range(10):
             await world.emit("case", number)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await in_hand.wait()
         await asyncio.to_thread(postgres.kill)
         killed.set()

@@ -57,7 +57,7 @@ async def test_a_withdrawal_that_meets_a_redial_leaves_nothing_to_ring(rig: Rig)
         await rig.withdraw(contact)
 
     await asyncio.gather(*map(withdraw, contacts))
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while rig.engine.lines.up:
             await rig.engine.journal.settle()
             await asyncio.sleep(0.01)

@@ -236,7 +236,7 @@ async def test_a_killed_loader_leaves_the_old_vehicles_and_its_remains_are_swept
     )
     try:
         assert child.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await child.stdout.readline() != b"4\n":
                 assert child.returncode is None
     finally:

@@ -46,7 +46,7 @@ class Evidence:
 
     async def records(self, count: int) -> list[CallRecord]:
         """Wait until the switch has written so many records more."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(new := self._lines() - self._seen) < count:  # noqa: ASYNC110 - a file tells nobody
                 await asyncio.sleep(0.1)
         return [read_line(line) for line in new]

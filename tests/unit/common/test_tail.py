@@ -94,7 +94,7 @@ async def test_everyone_who_waits_is_woken_by_one_commit() -> None:
     await asyncio.sleep(0.01)
     log.add()
     log.tail.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         found = await asyncio.gather(*waiting)
     assert [[item.seq for item in items] for items in found] == [[1]] * 50
     work.cancel()
@@ -106,7 +106,7 @@ async def test_another_process_s_item_is_found_without_being_woken() -> None:
     waiting = asyncio.create_task(log.tail.after(0, 10, 30))
     await asyncio.sleep(0.01)
     log.add()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         assert [item.seq for item in await waiting] == [1]
     work.cancel()
 
@@ -134,7 +134,7 @@ async def test_a_database_that_is_away_ends_no_wait() -> None:
     log.failure = None
     log.add()
     await clock.advance(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         assert [item.seq for item in await waiting] == [1]
     work.cancel()
 
@@ -149,7 +149,7 @@ async def test_closing_lets_everybody_go() -> None:
     waiting = [asyncio.create_task(log.tail.after(0, 10, 30)) for _ in range(3)]
     await asyncio.sleep(0)
     await log.tail.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         assert await asyncio.gather(*waiting) == [[]] * 3
         assert await log.tail.after(0, 10, 30) == []
 

@@ -51,7 +51,7 @@ async def test_pauses_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, 
     part.spawn()
     keeper = Supervisor(reports)
     keeper.watch("shell", part)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await reports.complete.wait()
     await keeper.close()
     part.stop()

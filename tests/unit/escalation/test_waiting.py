@@ -32,7 +32,7 @@ async def test_a_long_poll_without_news_ends_empty_with_its_own_cursor(desk: Des
 async def test_a_stream_gives_what_was_and_what_comes(desk: Desk) -> None:
     first = await desk.escalate()
     await desk.item(1)
-    async with asyncio.timeout(20), desk.stream() as events:
+    async with asyncio.timeout(60), desk.stream() as events:
         event = await anext(events)
         assert (event["id"], event["event"]) == ("1", "escalation.raised")
         assert json.loads(event["data"])["data"]["escalation_id"] == first
@@ -46,7 +46,7 @@ async def test_a_stream_gives_what_was_and_what_comes(desk: Desk) -> None:
 
 async def test_a_stream_and_a_poll_give_the_same_bytes(desk: Desk) -> None:
     await desk.escalate()
-    async with asyncio.timeout(20), desk.stream() as events:
+    async with asyncio.timeout(60), desk.stream() as events:
         event = await anext(events)
     headers = desk.headers()
     async with desk.http.get("/api/v1/feed", headers=headers) as response:
@@ -57,7 +57,7 @@ async def test_a_stream_resumes_after_the_last_event_seen(desk: Desk) -> None:
     for _ in range(4):
         await desk.escalate()
     await desk.item(4)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with desk.stream(last_id="2") as events:
             assert [(await anext(events))["id"] for _ in range(2)] == ["3", "4"]
         async with desk.stream("?after=3") as events:
@@ -72,7 +72,7 @@ async def test_who_logs_out_gets_nothing_more(desk: Desk) -> None:
     now = desk.kernel.clock.now()
     ended = SessionEnded(occurred_at=now, session_id="s-out", expires_at=now + timedelta(hours=1))
     headers = {"Authorization": f"Bearer {token}"}
-    async with asyncio.timeout(20), desk.stream(token=token) as events:
+    async with asyncio.timeout(60), desk.stream(token=token) as events:
         await desk.escalate()
         assert (await anext(events))["id"] == "1"
         poll = asyncio.create_task(desk.http.get("/api/v1/feed?after=1&wait=30", headers=headers))

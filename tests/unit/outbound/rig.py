@@ -38,7 +38,7 @@ from services.outbound.pbx import Connected, Pbx
 from services.outbound.sandbox import SandboxPbx
 from tests.support.tables import create_tables
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 SPEED = 200.0
 NO_LIMITS = CallLimits.none().model_dump()
 PLATE = "苏D10001"

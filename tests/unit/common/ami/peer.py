@@ -9,7 +9,7 @@ USER = "movecar"
 SECRET = "correct horse battery staple"
 CHALLENGE = "840415273"
 KEY = hashlib.md5((CHALLENGE + SECRET).encode(), usedforsecurity=False).hexdigest()
-DEADLINE = 10.0
+DEADLINE = 60.0
 """Seconds after which a test gives up waiting; nothing waits that long when all is well."""
 
 

@@ -267,7 +267,7 @@ async def _raw(running: Running, client: Client, line: bytes) -> bytes:
     token = client.http.headers["Authorization"]
     writer.write(line + f"\r\nHost: x\r\nAuthorization: {token}\r\nConnection: close\r\n\r\n".encode())
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             return await reader.read()
     finally:
         writer.close()

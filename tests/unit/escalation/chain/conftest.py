@@ -29,7 +29,7 @@ from tests.support.running import settings_for
 from tests.support.tables import create_tables
 from tests.unit.escalation.harness import DETAILS
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 @dataclass

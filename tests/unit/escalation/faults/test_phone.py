@@ -67,6 +67,6 @@ async def test_without_a_switch_the_notice_is_not_delivered() -> None:
 
 
 async def line_is_down(line: DeskLine) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while line.connected:  # noqa: ASYNC110 - the link has no event for it
             await asyncio.sleep(0.01)

@@ -26,6 +26,6 @@ async def test_only_calls_of_cases_that_were_open_before_them_are_owned(tmp_path
         told = Told(kernel.database)
         async with kernel.database.transaction() as session:
             await emit(session, CallsPlaced(occurred_at=now, calls=(owned, strange, early)))
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             (disowned,) = await told.until(CallsDisowned, bool)
     assert disowned.calls == (strange, early)

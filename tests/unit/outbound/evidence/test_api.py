@@ -24,7 +24,7 @@ from services.outbound.pbx import Call, Pbx
 from tests.unit.outbound.rig import NUMBER, Told, requested, settings_for
 from tests.unit.outbound.test_app import process_on, tell
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 Message = dict[str, str]
 
 
