@@ -194,16 +194,22 @@ async def work(job: Job) -> Seen:
 
 
 async def _others(job: Job, desk: str, end: int) -> list[asyncio.Task[None]]:
-    """Half of the readers are desks at the feed's end, half are consoles that follow the cases."""
+    """Half of the readers are consoles that follow the cases, half desks at the feed's end.
+
+    Of ten desks nine follow the stream, as the desk's page does; one polls, as a system of the desk's may.
+    """
     watching = []
     operator = await log_in(job.address, "op2", job.password)
     for number in range(job.readers):
-        if number % 2:
-            connection = await Connection.open(job.address, desk)
-            watching.append(asyncio.create_task(Desk(connection, end, Seen()).read()))
-        else:
+        if number % 2 == 0:
             console = await Connection.open(job.address, operator)
             watching.append(asyncio.create_task(console.follow("/events")))
+            continue
+        connection = await Connection.open(job.address, desk)
+        if number % 20 == 1:
+            watching.append(asyncio.create_task(Desk(connection, end, Seen()).read()))
+        else:
+            watching.append(asyncio.create_task(connection.follow(f"/feed/stream?after={end}")))
     return watching
 
 
