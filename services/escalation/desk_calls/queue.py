@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.ami import AmiError
@@ -99,9 +99,10 @@ class DeskCalls:
             self._woken.clear()
             wait = _POLL_SECONDS
             try:
-                await self._settle_abandoned(own=False)
-                while await self.place_next():
-                    pass
+                if await self._anything():
+                    await self._settle_abandoned(own=False)
+                    while await self.place_next():
+                        pass
             except Exception as error:
                 if not is_outage(error):
                     raise
@@ -110,6 +111,12 @@ class DeskCalls:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
+
+    async def _anything(self) -> bool:
+        """Whether a call waits or is under way: nearly always there is none, and this is asked every second."""
+        unended = select(exists().where(DeskCall.state.in_(("queued", "dialing"))))
+        async with self._database.reading() as session:
+            return bool(await session.scalar(unended))
 
     async def place_next(self) -> bool:
         """Place the most urgent call that waits and write down what came of it; False when there is none."""
