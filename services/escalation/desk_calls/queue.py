@@ -113,7 +113,7 @@ class DeskCalls:
                     await self._woken.wait()
 
     async def _anything(self) -> bool:
-        """Whether a call waits or is under way: nearly always there is none, and this is asked every second."""
+        """Whether a call waits or is under way: nearly always there is none, and it is asked every second."""
         unended = select(exists().where(DeskCall.state.in_(("queued", "dialing"))))
         async with self._database.reading() as session:
             return bool(await session.scalar(unended))
