@@ -38,8 +38,8 @@ lint: $(VENV)/dev.stamp ## Formatting, lint, types, import rules, security patte
 	$(VENV)/bin/bandit -q -r services -c pyproject.toml
 	$(VENV)/bin/bandit -q -r deploy -c pyproject.toml --skip B404,B603,B607 # starting the machine's own servers is its work
 
-unit: $(VENV)/dev.stamp ## Only the tests that need no other server (seconds)
-	@exec $(PY) -m pytest tests/unit
+unit: $(VENV)/dev.stamp ## Only the tests that need no other server
+	@exec $(PY) -m pytest -n auto --dist loadfile tests/unit
 
 audit: $(VENV)/dev.stamp ## Look the locked packages up in the advisory databases
 	$(VENV)/bin/pip-audit --require-hashes --disable-pip -r requirements/run.txt
