@@ -257,6 +257,7 @@ class Dialer:
         record = call.record
         try:
             self._lease.check(call.since)
+            self._switchboard.asked(record.id, call.route.node)
             await self._nodes[call.route.node].originate(self._call(call))
         except NotSent as error:
             log.warning("originate_not_sent", attempt=record.id, reason=error.reason)
@@ -268,6 +269,7 @@ class Dialer:
             # It may be ringing. Events, or what `recovery` finds out, tell; nobody rings again (B5).
             log.warning("originate_unknown", attempt=record.id, reason=error.reason)
         finally:
+            self._switchboard.answered(record.id)
             self._lines.placing.discard(record.id)
 
     def _report(self, record: AttemptRecord, trigger: Trigger) -> None:

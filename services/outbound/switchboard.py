@@ -19,6 +19,8 @@ from services.outbound.verdicts import trunk_failure
 
 log = structlog.get_logger(__name__)
 
+UNANSWERED_SECONDS: Final = 0.5
+"""A node that has not answered an Originate for so long is given no further one until it has."""
 NOT_STARTED: Final = "not_started"
 _TRIED_SINGLY: Final = frozenset({TrunkState.SUSPECT, TrunkState.PROBING})
 
@@ -55,6 +57,8 @@ class Switchboard:
         self.trunks = {Route(node, trunk.name): Trunk(now) for node in nodes for trunk in trunks}
         self._trials: dict[Route, str] = {}
         """The attempt that tries a trunk."""
+        self._asked: dict[str, tuple[str, float]] = {}
+        """Originates that are not answered yet: attempt → node, and when it was sent."""
         self.turns: deque[Turn] = deque()
         """What changed and is not yet written down."""
         self._proved: set[Route] = set()
@@ -165,6 +169,22 @@ class Switchboard:
         self._lines.placing.difference_update(ids)
         self._lines.release(ids)
 
+    def asked(self, attempt_id: str, node: str) -> None:
+        """An Originate goes out to a node. What hangs has to cost one call, not every line (B5)."""
+        self._asked[attempt_id] = node, self._clock.monotonic()
+
+    def answered(self, attempt_id: str) -> None:
+        """The node has answered, or will not any more."""
+        node, _ = self._asked.get(attempt_id, ("", 0.0))
+        held = self._hesitates(node)
+        self._asked.pop(attempt_id, None)
+        if held:
+            self._lines.wake()
+
+    def _hesitates(self, node: str) -> bool:
+        since = self._clock.monotonic() - UNANSWERED_SECONDS
+        return any(at < since for asked, at in self._asked.values() if asked == node)
+
     def heard(self, attempt_id: str, line: Line, event: CallEvent) -> str | None:
         """Judge the trunk by what became of a call over it, once for each call; return how it failed."""
         if line.judged:
@@ -226,6 +246,8 @@ class Switchboard:
 
     def _takes(self, route: Route, trunk: Trunk) -> bool:
         if self.closed[route.node] or trunk.state is TrunkState.OUT or self._places(route) <= 0:
+            return False
+        if self._hesitates(route.node):
             return False
         return trunk.state is not TrunkState.PROBING or not self._trial(route)
 

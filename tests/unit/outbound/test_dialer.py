@@ -125,6 +125,29 @@ async def test_an_originate_without_an_answer_is_followed_by_its_events(rig: Rig
     assert set(rig.tap.asked.values()) == {1}
 
 
+async def test_a_switch_that_hangs_is_given_no_further_call_until_it_answers(rig: Rig) -> None:
+    asked: list[str] = []
+    goes_on = asyncio.Event()
+
+    class Hangs(Pbx):
+        async def originate(self, call: Call) -> None:
+            asked.append(call.attempt_id)
+            await goes_on.wait()
+            await super().originate(call)
+
+    engine = await rig.start(Hangs)
+    first = await rig.request(NUMBER + "0")
+    async with asyncio.timeout(10):
+        while engine.switchboard.free:  # noqa: ASYNC110 - what is waited for is the time itself
+            await asyncio.sleep(0.01)
+    later = [await rig.request(NUMBER + "0") for _ in range(5)]
+    claimed, _ = await engine.dialer.claim(5)
+    assert (claimed, len(asked)) == ([], 1)
+    goes_on.set()
+    for contact in (first, *later):
+        assert await rig.conclusion(contact) == "agreed"
+
+
 @pytest.mark.parametrize("field", ["plate_sealed", "numbers_sealed"])
 async def test_a_number_or_plate_that_was_tampered_with_rings_nobody(rig: Rig, field: str) -> None:
     contact = await rig.request(NUMBER + "0")
