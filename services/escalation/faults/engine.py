@@ -236,6 +236,7 @@ class Engine:
                     _count_doubles(mine, whole)
                 if whole != record:
                     answers.append(whole)
+            news += await self._owed_too(news)
             await self._save(news, own=False)
             await self._save([record for one in news for record in self._all_over(one)])
             return answers
@@ -268,6 +269,15 @@ class Engine:
             else:
                 found |= {(type(record), record.id): record for record in kept}
         return found
+
+    async def _owed_too(self, news: Sequence[Record]) -> list[Duty]:
+        """Return what is owed for faults told of: the other machine may not live to tell of that as well."""
+        owed = {duty.id: duty for fault in news if isinstance(fault, Fault) for duty in owed_for(fault)}
+        for record in news:
+            if isinstance(record, Duty):
+                owed.pop(record.id, None)
+        known = await self._known([(Duty, found) for found in owed])
+        return [duty for duty in owed.values() if (Duty, duty.id) not in known]
 
     def _all_over(self, news: Record) -> Iterator[Record]:
         """Yield the end of an incidents' fault: one machine heard of the opening, one of the closing."""

@@ -6,7 +6,7 @@ What two know, because two machines keep watch or a journal was lost and begun a
 crash in between merges the same rows again, in vain.
 """
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import structlog
@@ -33,6 +33,22 @@ _TABLES: dict[type[Record], Table] = {
     Duty: cast(Table, FaultDuty.__table__),
     Delivery: cast(Table, FaultNotice.__table__),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record in the main database, the journal it came from, and that one's revision at its last change."""
+
+    record: Record
+    revision: int
+    journal: int
+
+
+def merged(there: Row, new: Row) -> Row:
+    """Return what the main database has of a record once a journal has told of it."""
+    if there.journal == new.journal:
+        return new if new.revision > there.revision else there
+    return Row(joined(there.record, new.record), new.revision, SHARED)
 
 
 class Merger:
@@ -71,20 +87,19 @@ class Merger:
 async def _put(session: AsyncSession, record: Record, revision: int, journal: int) -> None:
     table = _TABLES[type(record)]
     insert: Any = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    row = _row(record) | {"revision": revision, "journal": journal}
-    new = await session.execute(insert(table).values(row).on_conflict_do_nothing().returning(table.c.id))
-    if new.first() is not None:
+    new = Row(record, revision, journal)
+    made = insert(table).values(_values(new)).on_conflict_do_nothing().returning(table.c.id)
+    if (await session.execute(made)).first() is not None:
         return
-    there = (await session.execute(select(table).where(table.c.id == record.id).with_for_update())).one()
-    if there.journal == journal:
-        if there.revision >= revision:
-            return
-    else:
-        kind = type(record)
-        mine = kind(**{one.name: getattr(there, one.name) for one in fields(kind)})
-        row = _row(joined(mine, record)) | {"revision": revision, "journal": SHARED}
-    await session.execute(update(table).where(table.c.id == record.id).values(row))
+    found = (await session.execute(select(table).where(table.c.id == record.id).with_for_update())).one()
+    kind = type(record)
+    known = kind(**{one.name: getattr(found, one.name) for one in fields(kind)})
+    there = Row(known, found.revision, found.journal)
+    after = merged(there, new)
+    if after != there:
+        await session.execute(update(table).where(table.c.id == record.id).values(_values(after)))
 
 
-def _row(record: Record) -> dict[str, Any]:
-    return {one.name: getattr(record, one.name) for one in fields(record)}
+def _values(row: Row) -> dict[str, Any]:
+    record = {one.name: getattr(row.record, one.name) for one in fields(row.record)}
+    return record | {"revision": row.revision, "journal": row.journal}

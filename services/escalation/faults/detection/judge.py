@@ -59,7 +59,10 @@ def judge(
             return Judgement("fault_opened", found)
         return Judgement("bad_for_a_moment", component)
     if not down:
-        return Judgement("good", replace(component, good_at=now, good_since=None))
+        known = component  # spelt out: this is what nearly every look at every part finds
+        return Judgement(
+            "good", Component(known.id, now, known.bad_at, None, known.flaps, known.recovered_at)
+        )
     since = component.good_since or now
     if _calm_enough(component, since, now):
         return Judgement("recovered", replace(component, good_at=now, good_since=None, recovered_at=since))

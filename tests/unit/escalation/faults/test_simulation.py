@@ -1,4 +1,5 @@
-"""Two hundred years of random faults, flaps, kills, clock steps and dead channels; see tests/simulation."""
+"""Two hundred years of random faults, flaps, kills, clock steps and dead channels, half of them of two
+machines that are parted, frozen and lose a disk; see tests/simulation."""
 
 from collections.abc import Iterator
 

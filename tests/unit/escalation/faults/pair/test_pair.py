@@ -1,5 +1,7 @@
 """Who gives a notice, and that it is never nobody, whatever one of the two machines does (C4)."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.common.clock import ManualClock
@@ -257,3 +259,16 @@ async def test_parts_and_beats_are_each_machines_own(two: Two) -> None:
     await two.pass_(20, BAD)
     records = [record for message in (two.active.pair.say(),) for record in message.records]
     assert not [record for record in records if isinstance(record, Component)]
+
+
+async def test_a_fault_told_of_is_owed_although_the_machine_died_before_it_told_of_that(two: Two) -> None:
+    await two.pass_(20, BAD, talking=False)
+    (fault,) = faults(two.active)
+    alone = Machine("standby", two.clock)
+    await alone.engine.start()
+    await alone.engine.receive([fault])
+    assert await alone.give() == ["fault"]
+    # What it had told is in its journal, and is not owed again.
+    alone.engine.book.duties.clear()
+    await alone.engine.receive([replace(fault, flaps=3)])
+    assert await alone.give() == []
