@@ -232,7 +232,7 @@ class Engine:
                 mine = known.get((type(record), record.id))
                 whole = record if mine is None else joined(mine, record)
                 if whole != mine:
-                    news += [whole, *self._seen_well(mine, whole)]
+                    news += [whole, *self._as_told(mine, whole)]
                     _count_doubles(mine, whole)
                 if whole != record:
                     answers.append(whole)
@@ -286,14 +286,17 @@ class Engine:
             if fault is not None and fault.state == "open" and not self.book.tally(fault.id)[1]:
                 yield from self.recovered(fault, self._clock.now())
 
-    def _seen_well(self, mine: Shared | None, whole: Shared) -> list[Record]:
-        """Return a part as last known good when the other machine saw its fault end."""
-        if not isinstance(whole, Fault) or whole.recovered_at is None or whole.source != "probe":
+    def _as_told(self, mine: Shared | None, whole: Shared) -> list[Record]:
+        """Return a part as the other machine knows it: how often it flapped, and when it was good again."""
+        if not isinstance(whole, Fault) or whole.source != "probe":
             return []
         known = self.book.components.get(whole.component)
         if known is None or not self.book.ours(whole) or (isinstance(mine, Fault) and mine.recovered_at):
             return []
         ended = whole.recovered_at
+        if ended is None:
+            # Else this machine would take it for recovered sooner than flap damping allows.
+            return [replace(known, flaps=max(known.flaps, whole.flaps), bad_at=whole.detected_at)]
         return [replace(known, good_at=max(known.good_at, ended), good_since=None, recovered_at=ended)]
 
     def open(self, fault: Fault) -> Iterator[Record]:

@@ -205,6 +205,20 @@ async def test_a_fault_that_the_other_one_saw_end_opens_anew_where_it_is_still_b
     assert first.id != second.id
 
 
+async def test_a_part_that_flaps_must_stay_good_as_long_for_the_standby_as_for_the_active_one(
+    two: Two,
+) -> None:
+    for _ in range(5):
+        await two.pass_(20, BAD)
+        await two.pass_(170, GOOD)
+    # The sixth time: 5 s doubled by each flap, which the standby knows of from the active machine alone.
+    await two.pass_(20, BAD)
+    await two.pass_(100, GOOD)
+    for machine in (two.active, two.standby):
+        assert machine.engine.book.probed("database") is not None
+        assert machine.engine.book.components["database"].flaps == 5
+
+
 async def test_two_machines_of_one_role_both_tell(two: Two) -> None:
     both = Two()
     both.active.role = "standby"
