@@ -93,7 +93,7 @@ def _truth(world: World) -> Iterator[str]:
                 if at > deadline:
                     break
                 fault_id, kind, _ = notice.split("-")
-                if told.get(fault_id) != "recovery":
+                if kind in {"fault", "recovery"} and told.get(fault_id) != "recovery":
                     told[fault_id] = kind
             believed = any(kind == "fault" for kind in told.values())
             if believed != bad and not (believed and _nobody_left(world, told, deadline)):
