@@ -86,7 +86,7 @@ class Store:
 class Handler(BaseHTTPRequestHandler):
     """Takes pushes at any path. A 2xx is given once the item is on the disk."""
 
-    secret = ""
+    secret: str
     store: Store
     timeout = 30
 
