@@ -103,7 +103,7 @@ class Tail(Generic[ItemT]):
                 self._ended, self._error = self._begun, None
             elif self._error is not None:
                 raise self._error
-        return self.seen
+        return self._seen
 
     async def newest(self) -> int:
         """Return the newest number of the table, read or not: numbers may have no item of this tail."""
@@ -123,12 +123,12 @@ class Tail(Generic[ItemT]):
 
     async def after(self, seq: int, limit: int, wait: float) -> Sequence[ItemT]:
         """Return up to `limit` known items after a number; with none, wait up to `wait` seconds for one."""
-        if self.seen <= seq and wait > 0:
+        if self._seen <= seq and wait > 0:
             with self._waiter(), contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    while self.seen <= seq and not self.closed:
+                    while self._seen <= seq and not self.closed:
                         await self._advanced.wait()
-        if seq >= self.seen:
+        if seq >= self._seen:
             return []
         if not self._recent or seq < self._recent[0].seq - 1:
             return await self._read(seq, limit)
@@ -145,8 +145,7 @@ class Tail(Generic[ItemT]):
         self._advanced.set()
 
     @property
-    def seen(self) -> int:
-        """Number of the newest item that has been read; 0 before the first."""
+    def _seen(self) -> int:
         return self._head or 0
 
     @contextlib.contextmanager
