@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from services.escalation.faults.parts import part
 from services.escalation.faults.records import (
+    UNKEPT,
     Beat,
     Component,
     Delivery,
@@ -17,6 +19,8 @@ from services.escalation.faults.records import (
 
 OWN_BEAT = "own"
 KEEP_MAINTENANCE = timedelta(days=1)
+
+_Kept = TypeVar("_Kept", Duty, Delivery)
 
 
 def _not_held(_: Duty, __: Delivery, ___: datetime) -> bool:
@@ -32,6 +36,10 @@ class Book:
         self.faults: dict[str, Fault] = {}
         self.duties: dict[str, Duty] = {}
         self.deliveries: dict[str, Delivery] = {}
+        self.unkept: dict[str, Duty] = {}
+        """The duties that nobody has been told of yet: what time brings about is looked for here alone."""
+        self.pending: dict[str, Delivery] = {}
+        """The deliveries that are neither proved nor excused."""
         self.findings: dict[str, Finding] = {}
         self.maintenance: dict[str, Maintenance] = {}
         self.beat: Beat | None = None
@@ -55,10 +63,12 @@ class Book:
                             del self._probed[record.component]
                 case Duty():
                     self.duties[record.id] = record
+                    _keep(self.unkept, record, record.state in UNKEPT)
                 case Delivery():
                     if record.id not in self.deliveries:
                         self._by_duty.setdefault(record.duty, []).append(record.id)
                     self.deliveries[record.id] = record
+                    _keep(self.pending, record, record.state == "pending")
                 case Finding():
                     self._count(record)
                 case Maintenance():
@@ -133,12 +143,9 @@ class Book:
 
     def forget(self, now: datetime) -> None:
         """Drop what is settled; it stays in the journal."""
-        open_subjects = set()
-        for duty in list(self.duties.values()):
-            if duty.state in {"pending", "late"} or any(
-                delivery.state == "pending" for delivery in self.of_duty(duty.id)
-            ):
-                open_subjects.add(duty.subject)
+        open_subjects = {duty.subject for duty in self.unkept.values()}
+        unproved = (self.duties.get(delivery.duty) for delivery in self.pending.values())
+        open_subjects |= {duty.subject for duty in unproved if duty is not None}
         for fault in [fault for fault in self.faults.values() if fault.state == "recovered"]:
             if fault.id not in open_subjects:
                 del self.faults[fault.id]
@@ -153,3 +160,10 @@ class Book:
                 for delivery_id in self._by_duty.pop(duty.id, ()):
                     del self.deliveries[delivery_id]
                 del self.duties[duty.id]
+
+
+def _keep(index: dict[str, _Kept], record: _Kept, wanted: bool) -> None:
+    if wanted:
+        index[record.id] = record
+    else:
+        index.pop(record.id, None)

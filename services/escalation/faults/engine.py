@@ -40,8 +40,9 @@ from services.escalation.faults.pair.identity import fault_id
 from services.escalation.faults.pair.joined import Shared, joined
 from services.escalation.faults.pair.pair import HOLD
 from services.escalation.faults.parts import part
-from services.escalation.faults.policy import FINAL, LEASE, ORDER_HOLD, UNKEPT, pause, verdict
+from services.escalation.faults.policy import FINAL, LEASE, ORDER_HOLD, pause, verdict
 from services.escalation.faults.records import (
+    UNKEPT,
     Audience,
     Beat,
     Component,
@@ -185,19 +186,21 @@ class Engine:
             await self._save(list(self._risen(now)))
             records: list[Record] = []
             tries: list[Try] = []
-            for duty in self.book.duties.values():
-                for delivery in self.book.of_duty(duty.id):
-                    reason = verdict(self.book, duty, delivery, now)
-                    if reason in FINAL:
-                        state = machine.follow(machine.DELIVERIES, delivery.state, "supersede")
-                        records.append(replace(delivery, state=state, error=str(reason)))
-                    elif reason is None and delivery.channel in self._channels.get(duty.audience, ()):
-                        subject = self.book.subject(duty)
-                        if subject is None:
-                            continue  # the other machine tells of it in its next message
-                        claimed = replace(delivery, tries=delivery.tries + 1, next_try_at=now + LEASE)
-                        records.append(claimed)
-                        tries.append(Try(claimed, duty, subject))
+            for delivery in self.book.pending.values():
+                duty = self.book.duties.get(delivery.duty)
+                if duty is None:
+                    continue
+                reason = verdict(self.book, duty, delivery, now)
+                if reason in FINAL:
+                    state = machine.follow(machine.DELIVERIES, delivery.state, "supersede")
+                    records.append(replace(delivery, state=state, error=str(reason)))
+                elif reason is None and delivery.channel in self._channels.get(duty.audience, ()):
+                    subject = self.book.subject(duty)
+                    if subject is None:
+                        continue  # the other machine tells of it in its next message
+                    claimed = replace(delivery, tries=delivery.tries + 1, next_try_at=now + LEASE)
+                    records.append(claimed)
+                    tries.append(Try(claimed, duty, subject))
             await self._save(records)
             self.book.forget(now)
             return tries
@@ -352,18 +355,18 @@ class Engine:
         """Return when something falls due without anything new being found; None: nothing does."""
         now = self._clock.now()
         moments: list[datetime] = []
-        for duty in self.book.duties.values():
-            if duty.state in UNKEPT:
-                soon = next_alarm(duty, now)
-                moments += [soon] if soon is not None else []
-                moments += [duty.since + FORGET] if duty.audience != "desk" else []
-            for delivery in self.book.of_duty(duty.id):
-                if delivery.state == "pending" and delivery.channel in self._channels.get(duty.audience, ()):
-                    moments.append(delivery.next_try_at)
-                    if not delivery.tries and self._pair.machine:
-                        moments.append(delivery.next_try_at + HOLD)
-                    if duty.kind == "recovery":
-                        moments.append(duty.since + ORDER_HOLD)
+        for duty in self.book.unkept.values():
+            soon = next_alarm(duty, now)
+            moments += [soon] if soon is not None else []
+            moments += [duty.since + FORGET] if duty.audience != "desk" else []
+        for delivery in self.book.pending.values():
+            owed = self.book.duties.get(delivery.duty)
+            if owed is not None and delivery.channel in self._channels.get(owed.audience, ()):
+                moments.append(delivery.next_try_at)
+                if not delivery.tries and self._pair.machine:
+                    moments.append(delivery.next_try_at + HOLD)
+                if owed.kind == "recovery":
+                    moments.append(owed.since + ORDER_HOLD)
         moments += [fault.planned_until for fault in self.book.faults.values() if fault.planned_until]
         return min((moment for moment in moments if moment > now), default=None)
 
@@ -458,9 +461,9 @@ class Engine:
         risen: list[Duty] = []
         for fault in self.book.faults.values():
             risen += (duty for duty in overrun(fault, now) if duty.id not in self.book.duties)
-        for duty in self.book.duties.values():
+        for duty in self.book.unkept.values():
             risen += (found for found in alarm(duty, now) if found.id not in self.book.duties)
-            if duty.audience != "desk" and duty.state in UNKEPT and now - duty.since >= FORGET:
+            if duty.audience != "desk" and now - duty.since >= FORGET:
                 yield replace(duty, state=machine.follow(machine.DUTIES, duty.state, "void"))
             elif duty.state == "pending" and now > duty.due_at:
                 if duty.audience == "desk":
@@ -470,12 +473,11 @@ class Engine:
         for duty in risen:
             log.error("notice_alarm", subject=duty.subject, kind=duty.kind)
             yield duty
-        for duty in [*self.book.duties.values(), *risen]:
+        for duty in [*self.book.unkept.values(), *risen]:
             made = {delivery.channel for delivery in self.book.of_duty(duty.id)}
-            if duty.state in UNKEPT:
-                for channel in self._channels.get(duty.audience, ()):
-                    if channel not in made:
-                        yield Delivery(f"{duty.id}-{channel}", duty.id, channel, next_try_at=now)
+            for channel in self._channels.get(duty.audience, ()):
+                if channel not in made:
+                    yield Delivery(f"{duty.id}-{channel}", duty.id, channel, next_try_at=now)
 
     def _silenced(self, duty: Duty) -> list[Record]:
         found = (self.book.duties.get(f"{duty.id}-{kind}") for kind, _ in ALARMS)

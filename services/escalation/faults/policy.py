@@ -10,7 +10,7 @@ from typing import Literal
 
 from services.escalation.faults.book import Book
 from services.escalation.faults.duties import FORGET
-from services.escalation.faults.records import Delivery, Duty
+from services.escalation.faults.records import UNKEPT, Delivery, Duty
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -20,7 +20,6 @@ ORDER_HOLD = timedelta(minutes=5)
 """How long a recovery waits for its fault's notice on the same channel: order must not cost the deadline."""
 PHONE = "phone"
 """Name of the channel that rings at the desk."""
-UNKEPT = frozenset({"pending", "late"})
 
 Reason = Literal[
     "settled",

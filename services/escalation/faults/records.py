@@ -11,6 +11,8 @@ from typing import Literal
 FaultState = Literal["open", "recovered"]
 DutyKind = Literal["fault", "recovery", "overrun", "announcement", "alarm_10", "alarm_20"]
 DutyState = Literal["pending", "late", "kept", "kept_late", "void"]
+UNKEPT: frozenset[DutyState] = frozenset({"pending", "late"})
+"""States of a duty that nobody has been told of."""
 DeliveryState = Literal["pending", "delivered", "superseded"]
 Audience = Literal["desk", "supervisor", "drill"]
 Source = Literal["probe", "person", "incident", "gap"]

@@ -15,7 +15,8 @@ from services.escalation.faults.metrics import DUTIES_OWED, FAULTS_OPEN, NOTICE_
 from services.escalation.faults.notices import write
 from services.escalation.faults.pair.link import Link
 from services.escalation.faults.parts import PARTS
-from services.escalation.faults.policy import LEASE, UNKEPT
+from services.escalation.faults.policy import LEASE
+from services.escalation.faults.records import UNKEPT
 
 log = structlog.get_logger(__name__)
 

@@ -13,8 +13,7 @@ from services.escalation.faults.detection.judge import Health, Reading
 from services.escalation.faults.pair.joined import Shared
 from services.escalation.faults.pair.messages import MAX_RECORDS, Message, Place, Refused, Role
 from services.escalation.faults.parts import part
-from services.escalation.faults.policy import UNKEPT
-from services.escalation.faults.records import Delivery, Duty, Fault, Finding, Maintenance, Record
+from services.escalation.faults.records import UNKEPT, Delivery, Duty, Fault, Finding, Maintenance, Record
 
 LONGEST_SILENCE = 8.0
 """Seconds without a word of the other machine after which it counts as gone."""
