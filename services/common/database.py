@@ -7,6 +7,7 @@ survived); `BEGIN IMMEDIATE`, WAL and a busy timeout make it 100 of 100.
 import asyncio
 import contextlib
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -128,8 +129,10 @@ class Database:
         else:
             options |= {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 60}
         self.engine: AsyncEngine = create_async_engine(url, **options)
+        self._files: weakref.WeakSet[Any] = weakref.WeakSet()
+        """The driver's own connections to SQLite, open or not."""
         if self.dialect == "sqlite":
-            _close_sqlite_traps(self.engine)
+            _close_sqlite_traps(self.engine, self._files)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         # Each read of its own: no BEGIN and ROLLBACK around it on PostgreSQL, no write lock on SQLite.
         reading = {"isolation_level": "AUTOCOMMIT"} if self.dialect == "postgresql" else {_READ_ONLY: True}
@@ -179,7 +182,8 @@ class Database:
         """Close every connection, waiting a moment for those that cancelled work is just giving back.
 
         A cancelled session closes in a task of its own; without the wait its connection would be left to the
-        garbage collector.
+        garbage collector. One that is cancelled while its transaction begins is given up by the pool, open
+        and with SQLite's only write lock: it is closed here, for whoever opens the file next.
         """
         pool = self.engine.pool
         with contextlib.suppress(TimeoutError):
@@ -188,6 +192,8 @@ class Database:
                 while isinstance(pool, QueuePool) and pool.checkedout():  # noqa: ASYNC110
                     await asyncio.sleep(_CLOSE_LOOK_SECONDS)
         await self.engine.dispose()
+        for connection in list(self._files):
+            await connection.close()
 
 
 def is_outage(error: BaseException) -> bool:
@@ -231,9 +237,10 @@ _OUTAGE_NAMES = (
 )
 
 
-def _close_sqlite_traps(engine: AsyncEngine) -> None:
+def _close_sqlite_traps(engine: AsyncEngine, files: weakref.WeakSet[Any]) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: Any, _: ConnectionPoolEntry) -> None:
+        files.add(connection.driver_connection)
         connection.isolation_level = None  # the driver must not open transactions of its own
         cursor = connection.cursor()
         for pragma in (
