@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from services.common.clock import Clock
+from services.common.database import is_outage
 from services.common.metrics import TASK_RESTARTS
 
 log = structlog.get_logger(__name__)
@@ -14,6 +15,18 @@ _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 10.0
 _CALM_SECONDS = 60.0
 _ASK_AGAIN_SECONDS = 1.0
+
+
+async def repeat(look: Callable[[], Awaitable[object]], clock: Clock, seconds: float, waits: str) -> None:
+    """Look for ever, so many seconds apart. A database that is away only delays it, logged as `waits`."""
+    while True:
+        try:
+            await look()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning(waits, error=repr(error))
+        await clock.sleep(seconds)
 
 
 class Tasks:

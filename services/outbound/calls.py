@@ -200,9 +200,8 @@ def read_trunk(
     match name:
         case "ContactStatus":
             well = _CONTACTS.get(fields.get("ContactStatus", ""))
-            endpoint = _ENDPOINT.fullmatch(
-                fields.get("AOR", "")
-            )  # else that of a seat, or of the desk's line
+            # no match: that of a seat, or of the desk's line
+            endpoint = _ENDPOINT.fullmatch(fields.get("AOR", ""))
             if well is None or endpoint is None:
                 return None
             return TrunkSeen(endpoint["trunk"], "unreachable", well)

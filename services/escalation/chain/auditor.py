@@ -12,7 +12,8 @@ from prometheus_client import Gauge
 from sqlalchemy import or_, select
 
 from services.common.clock import Clock
-from services.common.database import Database, is_outage
+from services.common.database import Database
+from services.common.tasks import repeat
 from services.escalation.chain.policy import judge
 from services.escalation.escalations import Escalations
 from services.escalation.machine import OPEN
@@ -40,14 +41,7 @@ class Auditor:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("chain_auditor_waits", error=repr(error))
-            await self._clock.sleep(_EVERY_SECONDS)
+        await repeat(self.look, self._clock, _EVERY_SECONDS, "chain_auditor_waits")
 
     async def look(self) -> dict[str, str]:
         """Return what is wrong, by escalation; give those of an earlier version their policy first."""

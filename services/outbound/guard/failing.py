@@ -15,7 +15,8 @@ from sqlalchemy import bindparam, case, func, select
 
 from services.common.call_rules import CallAlarms
 from services.common.clock import Clock
-from services.common.database import Database, is_outage
+from services.common.database import Database
+from services.common.tasks import repeat
 from services.outbound.rows import ATTEMPTS
 
 log = structlog.get_logger(__name__)
@@ -78,14 +79,7 @@ class Failing:
 
     async def run(self) -> None:
         """Count for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("call_failures_not_counted", error=repr(error))
-            await self._clock.sleep(_EVERY_SECONDS)
+        await repeat(self.look, self._clock, _EVERY_SECONDS, "call_failures_not_counted")
 
     async def look(self) -> None:
         """Count once."""

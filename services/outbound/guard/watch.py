@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
 
-import structlog
 from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
@@ -20,13 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.call_rules import CallAlarms
 from services.common.clock import Clock
-from services.common.database import Database, is_outage
+from services.common.database import Database
+from services.common.tasks import repeat
 from services.outbound.guard.alarms import KINDS, Figures, OperatorHour, alarms
 from services.outbound.incidents import SYSTEM, close_incident, open_incident
 from services.outbound.models import Incident
 from services.outbound.rows import ATTEMPTS
-
-log = structlog.get_logger(__name__)
 
 _EVERY_SECONDS: Final = 60.0
 _HOUR: Final = timedelta(hours=1)
@@ -79,14 +77,7 @@ class Watch:
 
     async def run(self) -> None:
         """Look for ever."""
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("watch_waits", error=repr(error))
-            await self._clock.sleep(_EVERY_SECONDS)
+        await repeat(self.look, self._clock, _EVERY_SECONDS, "watch_waits")
 
     async def look(self) -> None:
         """Open what is wrong now, and close what is over.
