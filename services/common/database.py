@@ -29,7 +29,7 @@ _BUSY_TIMEOUT_MS = 15_000
 _CLOSE_SECONDS = 2.0
 _CLOSE_LOOK_SECONDS = 0.01
 EMITTED = "movecar_emitted"
-"""Key in `session.info` that says an event was written in this transaction."""
+"""Key in `session.info`, there when an event was written in this transaction: whether one is urgent."""
 
 
 _READ_ONLY = "movecar_read_only"
@@ -139,11 +139,14 @@ class Database:
         self._readers = async_sessionmaker(
             self.engine.execution_options(**reading), sync_session_class=_Reader, expire_on_commit=False
         )
-        self._listeners: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[bool], None]] = []
         self._write_lock = asyncio.Lock()
 
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        """Call `listener` after every committed transaction that emitted an event (to wake the relay)."""
+    def on_commit(self, listener: Callable[[bool], None]) -> None:
+        """Call `listener` after every committed transaction that emitted an event (to wake the relay).
+
+        It is told whether one of the events is urgent.
+        """
         self._listeners.append(listener)
 
     @asynccontextmanager
@@ -158,9 +161,10 @@ class Database:
         else:
             async with self._sessions.begin() as session:
                 yield session
-        if session.info.get(EMITTED):
-            for listener in self._listeners:
-                listener()
+        urgent = session.info.get(EMITTED)
+        if urgent is not None:
+            for told in self._listeners:
+                told(urgent)
         for listener in session.info.get(_AFTER_COMMIT, ()):
             listener()
 

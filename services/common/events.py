@@ -4,6 +4,7 @@ A field ending in ``_sealed`` holds text sealed by `crypto.Keys` for the context
 outbox and the streams are stored data, and whoever reads them must not learn an owner's number.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
@@ -68,10 +69,17 @@ class Event(BaseModel):
 
     TYPE: ClassVar[str]
     CONSUMERS: ClassVar[tuple[Service, ...]] = ()
+    URGENT: ClassVar[bool] = False
+    """Whether somebody waits for what follows from it; what is not urgent travels with others (ADR 11)."""
 
     event_id: str = Field(default_factory=new_id)
     occurred_at: datetime
     case_id: str
+
+    @classmethod
+    def is_urgent(cls, payload: Mapping[str, Any]) -> bool:
+        """Tell whether the event of this payload is urgent."""
+        return cls.URGENT
 
     @property
     def key(self) -> str:
@@ -84,6 +92,7 @@ class ContactRequested(Event):
 
     TYPE = "contact.requested.v1"
     CONSUMERS = ("outbound",)
+    URGENT = True
 
     contact_id: str
     mode: CallMode
@@ -102,6 +111,7 @@ class ContactWithdrawn(Event):
 
     TYPE = "contact.withdrawn.v1"
     CONSUMERS = ("outbound",)
+    URGENT = True
 
     contact_id: str
 
@@ -114,6 +124,7 @@ class MachineCallsDeclined(Event):
 
     TYPE = "machine_calls.declined.v1"
     CONSUMERS = ("outbound",)
+    URGENT = True
 
     wish_id: str
     numbers: tuple[str, ...]
@@ -169,6 +180,11 @@ class ContactConcluded(Event):
     outcome: ContactOutcome
     reason: str | None = None
     """Of `withheld`: the guard's reason, a lowercase code."""
+
+    @classmethod
+    def is_urgent(cls, payload: Mapping[str, Any]) -> bool:
+        """Tell whether a person has to act on it now: that an owner comes is only shown."""
+        return bool(payload["outcome"] != "agreed")
 
 
 class RecordingKept(Event):
@@ -243,6 +259,7 @@ class CaseEscalated(Event):
 
     TYPE = "case.escalated.v1"
     CONSUMERS = ("escalation",)
+    URGENT = True
 
     escalation_id: str
     reason: EscalationReason
@@ -254,6 +271,7 @@ class CaseWithdrawn(Event):
 
     TYPE = "case.withdrawn.v1"
     CONSUMERS = ("escalation",)
+    URGENT = True
 
     escalation_id: str
 
@@ -263,6 +281,7 @@ class HandOverAsked(Event):
 
     TYPE = "hand_over.asked.v1"
     CONSUMERS = ("escalation",)
+    URGENT = True
 
     escalation_id: str
     attempt_id: str
@@ -273,6 +292,7 @@ class HandOverEnded(Event):
 
     TYPE = "hand_over.ended.v1"
     CONSUMERS = ("movecar",)
+    URGENT = True
 
     escalation_id: str
     outcome: Literal["acknowledged", "not_confirmed", "busy", "no_answer", "failed", "unknown"]
@@ -330,12 +350,14 @@ class EscalationDisposed(Event):
 
 
 class CaseChanged(Event):
-    """A case changed; the consoles' live stream reads these from the log, no service consumes them."""
+    """A case changed; the consoles' live stream reads these from the log, no service consumes them.
+
+    They show the case as it is when they are read; what earlier versions wrote into it is left out.
+    """
 
     TYPE = "case.changed.v1"
 
-    status: str
-    escalated: bool
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class IncidentOpened(Event):
@@ -382,6 +404,7 @@ class SessionEnded(Event):
 
     TYPE = "session.ended.v1"
     CONSUMERS = ("outbound", "escalation")
+    URGENT = True
 
     case_id: str = ""
     session_id: str

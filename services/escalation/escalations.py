@@ -3,16 +3,18 @@
 Each change is one guarded update, one feed item and one event, in the caller's transaction.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
+from services.common.database import padded
 from services.common.events import (
     CaseDetailsChanged,
     CaseEscalated,
@@ -31,11 +33,13 @@ from services.escalation.chain.policy import (
     waiting_due,
 )
 from services.escalation.documents import EscalationAnswer, EscalationData, Reminder, facts, open_details
-from services.escalation.feed import Feed, ItemType
+from services.escalation.feed import Feed, ItemType, NewItem
 from services.escalation.machine import Status, Trigger
 from services.escalation.models import Escalation
 
 log = structlog.get_logger(__name__)
+
+_KNOWN = select(Escalation.id).where(Escalation.id.in_(bindparam("ids", expanding=True)))
 
 
 class UnknownEscalation(LookupError):
@@ -51,18 +55,40 @@ class Escalations:
         self._keys = keys
         self._clock = clock
 
-    async def raise_for_case(self, session: AsyncSession, event: CaseEscalated) -> None:
-        """Put a case before the desk, once per escalation id.
+    async def raise_for_cases(self, session: AsyncSession, events: Sequence[CaseEscalated]) -> None:
+        """Put cases before the desk, in their order, once per escalation id.
 
         Raises what `open_details` raises: an escalation whose details we did not seal is not shown.
         """
         await self._feed.lock(session)
-        if await session.get(Escalation, event.escalation_id) is not None:
-            return  # events come at least once
-        open_details(self._keys, event.escalation_id, event.details_sealed)
+        asked = {event.escalation_id: event for event in events}
+        known = set(await session.scalars(_KNOWN, {"ids": padded(asked)}))
         now = self._clock.now()
+        # Events come at least once.
+        rows = [self._row(event, now) for event in asked.values() if event.escalation_id not in known]
+        if not rows:
+            return
+        numbers = await self._feed.append(
+            session, now, *(self._item("escalation.raised", row) for row in rows)
+        )
+        for row, seq in zip(rows, numbers, strict=True):
+            row.seq = seq
+        session.add_all(rows)
+        await session.flush()
+        await emit(
+            session,
+            *(
+                EscalationRaised(occurred_at=now, case_id=row.case_id, escalation_id=row.id, seq=row.seq)
+                for row in rows
+            ),
+        )
+        for row in rows:
+            log.info("escalation_raised", escalation=row.id, reason=row.reason, seq=row.seq)
+
+    def _row(self, event: CaseEscalated, now: datetime) -> Escalation:
+        open_details(self._keys, event.escalation_id, event.details_sealed)
         policy = policy_for(event.reason, self._settings)
-        row = Escalation(
+        return Escalation(
             id=event.escalation_id,
             case_id=event.case_id,
             reason=event.reason,
@@ -76,14 +102,6 @@ class Escalations:
             steps_taken=0,
             next_step_at=waiting_due(policy, 0, now),
         )
-        row.seq = await self._append(session, "escalation.raised", row, now)
-        session.add(row)
-        await session.flush()
-        await emit(
-            session,
-            EscalationRaised(occurred_at=now, case_id=row.case_id, escalation_id=row.id, seq=row.seq),
-        )
-        log.info("escalation_raised", escalation=row.id, reason=row.reason, seq=row.seq)
 
     async def update(self, session: AsyncSession, event: CaseDetailsChanged) -> None:
         """Tell the desk what has become known of the case since; nothing once it is dealt with.
@@ -239,9 +257,12 @@ class Escalations:
         row: Escalation,
         now: datetime,
         reminder: Reminder | None = None,
-    ) -> int:
+    ) -> None:
+        await self._feed.append(session, now, self._item(kind, row, reminder))
+
+    def _item(self, kind: ItemType, row: Escalation, reminder: Reminder | None = None) -> NewItem:
         data = EscalationData(**facts(self._keys, row), escalation_id=row.id, reminder=reminder)
-        return await self._feed.append(session, kind, row.id, data, now)
+        return NewItem(kind, row.id, data)
 
 
 def _status(row: Escalation) -> Status:

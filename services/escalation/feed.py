@@ -7,18 +7,18 @@ every number below it, on PostgreSQL too, where sequences would leave gaps and c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
 import orjson
 import structlog
 from pydantic import BaseModel
-from sqlalchemy import Table, event, insert, select, update
+from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.crypto import Keys, SealBroken
-from services.common.database import Database, insert_ignoring_duplicates
+from services.common.database import Database, after_commit, insert_ignoring_duplicates
 from services.common.http.times import rfc3339
 from services.common.ids import new_id
 from services.escalation.models import FeedCounter, FeedItem, PushDelivery
@@ -43,7 +43,29 @@ _COUNTERS = cast(Table, FeedCounter.__table__)
 _ITEMS = cast(Table, FeedItem.__table__)
 _COUNTER = "feed"
 _LOCKED = "movecar_feed_locked"
-_APPENDED = "movecar_feed_appended"
+_RAISE = (
+    update(_COUNTERS)
+    .where(_COUNTERS.c.name == _COUNTER)
+    .values(last=_COUNTERS.c.last + bindparam("by"))
+    .returning(_COUNTERS.c.last)
+)
+_NEW_ITEMS = insert(_ITEMS)
+_NEW_PUSHES = insert(cast(Table, PushDelivery.__table__))
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item to be written.
+
+    `item_id` is given where the same item may be written twice; `push` is false for what is pushed by another
+    way.
+    """
+
+    type: ItemType
+    subject: str
+    data: BaseModel
+    item_id: str = field(default_factory=new_id)
+    push: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,56 +110,41 @@ class Feed:
             await session.scalar(statement)
         session.info[_LOCKED] = True
 
-    async def append(
-        self,
-        session: AsyncSession,
-        kind: ItemType,
-        subject: str,
-        data: BaseModel,
-        now: datetime,
-        *,
-        item_id: str | None = None,
-        push: bool = True,
-    ) -> int:
-        """Write an item and return its number. The caller's rollback takes both back.
-
-        `item_id` is given where the same item may be written twice; `push` is false for what is pushed by
-        another way.
-        """
+    async def append(self, session: AsyncSession, now: datetime, *items: NewItem) -> list[int]:
+        """Write items and return their numbers, in order. The caller's rollback takes all of it back."""
         await self.lock(session)
-        numbered = await session.execute(
-            update(_COUNTERS)
-            .where(_COUNTERS.c.name == _COUNTER)
-            .values(last=_COUNTERS.c.last + 1)
-            .returning(_COUNTERS.c.last)
-        )
-        seq: int = numbered.scalar_one()
-        item_id = item_id or new_id()
+        last: int = (await session.execute(_RAISE, {"by": len(items)})).scalar_one()
+        numbers = list(range(last - len(items) + 1, last + 1))
         await session.execute(
-            insert(_ITEMS).values(
-                seq=seq,
-                item_id=item_id,
-                type=kind,
-                subject=subject,
-                occurred_at=now,
-                data_sealed=self._keys.seal(data.model_dump_json(), f"feed:{item_id}"),
-            )
+            _NEW_ITEMS,
+            [
+                {
+                    "seq": seq,
+                    "item_id": item.item_id,
+                    "type": item.type,
+                    "subject": item.subject,
+                    "occurred_at": now,
+                    "data_sealed": self._keys.seal(item.data.model_dump_json(), f"feed:{item.item_id}"),
+                }
+                for seq, item in zip(numbers, items, strict=True)
+            ],
         )
-        if self._pushing and push:
-            await session.execute(
-                insert(PushDelivery).values(seq=seq, subject=subject, tries=0, next_try_at=now)
-            )
-        if not session.info.get(_APPENDED):
-            session.info[_APPENDED] = True
-            event.listen(session.sync_session, "after_commit", self._committed)
-        return seq
+        pushes = [
+            {"seq": seq, "subject": item.subject, "tries": 0, "next_try_at": now}
+            for seq, item in zip(numbers, items, strict=True)
+            if self._pushing and item.push
+        ]
+        if pushes:
+            await session.execute(_NEW_PUSHES, pushes)
+        after_commit(session, self._committed)
+        return numbers
 
     async def number_of(self, session: AsyncSession, item_id: str) -> int | None:
         """Return the number of the item with this id; None when it is not written. Takes the feed's lock."""
         await self.lock(session)
         return await session.scalar(select(_ITEMS.c.seq).where(_ITEMS.c.item_id == item_id))
 
-    def _committed(self, _: Any) -> None:
+    def _committed(self) -> None:
         for listener in self._listeners:
             listener()
 

@@ -1,10 +1,10 @@
 """What the escalation service does about each event."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.bus import Handler
+from services.common.bus import Handler, Together
 from services.common.events import (
     CaseDetailsChanged,
     CaseEscalated,
@@ -43,7 +43,7 @@ class Handlers:
         self._sessions = sessions
         self._unanswered = unanswered
         self.table: Mapping[type[Event], Handler] = {
-            CaseEscalated: self.on_case_escalated,
+            CaseEscalated: Together(self.on_cases_escalated),
             CaseDetailsChanged: self.on_case_details_changed,
             HandOverAsked: self.on_hand_over_asked,
             CaseWithdrawn: self.on_case_withdrawn,
@@ -55,8 +55,8 @@ class Handlers:
             IncidentClosed: self.on_incident_closed,
         }
 
-    async def on_case_escalated(self, session: AsyncSession, event: CaseEscalated) -> None:
-        await self._escalations.raise_for_case(session, event)
+    async def on_cases_escalated(self, session: AsyncSession, events: Sequence[CaseEscalated]) -> None:
+        await self._escalations.raise_for_cases(session, events)
 
     async def on_case_details_changed(self, session: AsyncSession, event: CaseDetailsChanged) -> None:
         await self._escalations.update(session, event)

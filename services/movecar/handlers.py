@@ -60,8 +60,8 @@ _REMINDERS = {
 }
 """A step of the desk's chain → how the case's history names it."""
 _CASES = cast(Table, Case.__table__)
-_STANDING = select(_CASES.c.id, _CASES.c.status, _CASES.c.escalation_id).where(
-    _CASES.c.id.in_(bindparam("ids", expanding=True))
+_AT_THE_DESK = select(_CASES.c.id).where(
+    _CASES.c.id.in_(bindparam("ids", expanding=True)), _CASES.c.status.in_(sorted(AT_THE_DESK))
 )
 _OPENED = select(_CASES.c.id, _CASES.c.created_at).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
 _CLOCKS_APART = timedelta(seconds=60)
@@ -85,8 +85,7 @@ class Reports:
             {"id": event.attempt_id} | {name: getattr(event, name) for name in _REPORTED} for event in events
         ]
         await session.execute(_KEEP[session.get_bind().dialect.name], rows)
-        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
-        await self._tell(session, standing)
+        await self._tell(session, events)
 
     async def on_contacts_concluded(self, session: AsyncSession, events: Sequence[ContactConcluded]) -> None:
         """Move the cases by what became of calling their owners."""
@@ -117,11 +116,10 @@ class Reports:
     async def on_recordings_kept(self, session: AsyncSession, events: Sequence[RecordingKept]) -> None:
         """Take recordings into the catalogue; consoles show them, the desk is told of those of its cases."""
         await take_in(session, events, self._rules.clock.now())
-        found = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
-        standing = found.all()
-        await self._tell(session, standing)
-        for row in standing:
-            if row.status in AT_THE_DESK and (case := await find_case(session, row.id)) is not None:
+        await self._tell(session, events)
+        desks = await session.scalars(_AT_THE_DESK, {"ids": padded({event.case_id for event in events})})
+        for case_id in desks.all():
+            if (case := await find_case(session, case_id)) is not None:
                 await tell_desk(session, self._rules, case)
 
     async def on_calls_placed(self, session: AsyncSession, event: CallsPlaced) -> None:
@@ -143,13 +141,10 @@ class Reports:
         await session.execute(
             _PLACE, [{"raised": event.escalation_id, "place": event.seq} for event in events]
         )
-        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
-        await self._tell(session, standing)
+        await self._tell(session, events)
 
-    async def _tell(self, session: AsyncSession, standing: Iterable[Any]) -> None:
-        changed = [self._rules.changed_to(*row) for row in standing]
-        if changed:
-            await emit(session, *changed)
+    async def _tell(self, session: AsyncSession, events: Iterable[Event]) -> None:
+        await emit(session, *self._rules.news(session, *(event.case_id for event in events)))
 
     async def on_escalation_reminded(self, session: AsyncSession, event: EscalationReminded) -> None:
         """Show on the case that the desk was reminded, called, or that a supervisor must step in (C3)."""
@@ -160,14 +155,14 @@ class Reports:
         if event.step == "raise_again":
             changes = {"escalation_status": "raised", "version": case.version + 1}
             await change_cases(session, [(case, changes)], locked=True)
-        await emit(session, self._rules.changed(case, self._rules.clock.now()))
+        await emit(session, *self._rules.news(session, case.id))
 
     async def on_hand_over_ended(self, session: AsyncSession, event: HandOverEnded) -> None:
         """Tell the operator whether the desk joined the conversation."""
         case = await self._escalated(session, event.case_id, event.escalation_id)
         if case is not None:
             await self._note(session, case, "hand_over_ended", event.outcome)
-            await emit(session, self._rules.changed(case, self._rules.clock.now()))
+            await emit(session, *self._rules.news(session, case.id))
 
     async def on_escalation_acknowledged(self, session: AsyncSession, event: EscalationAcknowledged) -> None:
         """Hand the case over: a person at the desk has it."""

@@ -1,9 +1,9 @@
 """Changes wait here for one another, so that many are written in one transaction.
 
-A call brings about eight events. A transaction for each would cost ten times the processor time of the call
-itself. So what a person waits for (keys, ends) is written at once while there is little to write, and every
-100 ms when there is much; what is only watched (ringing, answered) half a second later at most; and what is
-only kept (greetings) together with the next change of the same call.
+A call brings about eight changes. A transaction for each would cost ten times the processor time of the call
+itself. So a key that somebody has to act on is written at once, and so is the failure of a trunk; what is
+shown (an owner who agrees, an end) a tenth of a second later at most; what is only watched (ringing,
+answered) half a second; and what is only kept (greetings) together with the next change of the same call.
 
 Nothing leaves memory before it is committed; what a crash takes from memory, `recovery` asks the PBX for.
 """
@@ -20,6 +20,7 @@ import structlog
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
 from services.common.pace import Pace
+from services.outbound import calls
 from services.outbound.attempts import Trigger
 from services.outbound.ledger import Ledger, Written
 from services.outbound.lines import Lines
@@ -33,8 +34,9 @@ _LONGEST_WAIT_SECONDS: Final = 2.0
 _BATCH: Final = 500
 """Attempts written in one transaction, at most."""
 
+_SHOWN_SECONDS: Final = 0.1
 _WATCHED_SECONDS: Final = 0.5
-_EARLY_SECONDS: Final = 0.05
+_EARLY_SECONDS: Final = 0.1
 """How long before its time a change may be written with others. Not longer: most often more follows."""
 _KEPT_SECONDS: Final = 30.0
 _PATIENCE: Final = {
@@ -42,8 +44,17 @@ _PATIENCE: Final = {
     Trigger.ANSWERED: _WATCHED_SECONDS,
     Trigger.GREETING_STARTED: _KEPT_SECONDS,
     Trigger.GREETING_ENDED: _KEPT_SECONDS,
+    Trigger.ENDED: _SHOWN_SECONDS,
 }
 """Seconds that a change may wait to be written with others; what is not here may not wait."""
+
+
+def _patience(change: Change) -> float:
+    if change.trigger is Trigger.KEY_PRESSED and calls.KEY_OUTCOMES.get(change.key) == "agreed":
+        return _SHOWN_SECONDS  # nobody has to act on it
+    if change.failure is not None:
+        return 0.0  # the call may go over another trunk
+    return _PATIENCE.get(change.trigger, 0.0)
 
 
 @dataclass(slots=True)
@@ -75,7 +86,7 @@ class Journal:
         now = asyncio.get_running_loop().time()
         earliest = math.inf
         for change in changes:
-            due = now + _PATIENCE.get(change.trigger, 0.0)
+            due = now + _patience(change)
             waiting = self._pending.setdefault(change.attempt_id, _Waiting(due))
             self._taken += 1
             waiting.changes.append((self._taken, change))
@@ -137,7 +148,7 @@ class Journal:
         }
         if not batch:
             return
-        self._pace.begin(len(batch))
+        self._pace.begin(sum(_patience(change) == 0 for share in batch.values() for change in share))
         try:
             await self._write(batch)
         except Exception as error:

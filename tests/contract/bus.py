@@ -14,7 +14,17 @@ from services.common.bus import Bus, Together, emit
 from services.common.bus.upkeep import EVENTS_FOR, prune
 from services.common.events import AttemptChanged
 from services.common.models import DeadLetter, HandledEvent, OutboxEntry
-from tests.support.events import SERVICE, DeafBus, FaultyBus, World, event, eventually, take_effect
+from tests.support.events import (
+    DEADLINE,
+    SERVICE,
+    DeafBus,
+    FaultyBus,
+    World,
+    concluded,
+    event,
+    eventually,
+    take_effect,
+)
 
 
 class BusContract:
@@ -180,6 +190,63 @@ class BusContract:
         await eventually(lambda: _set_aside(world, 1))
         await node.crash()
         assert await world.effects() == [1, 2, 3, 4, 5, 6, 8]
+
+    async def test_what_is_urgent_waits_for_nothing_but_what_precedes_it_of_its_key(
+        self, world: World
+    ) -> None:
+        async with world.database.transaction() as session:
+            await emit(session, event("other", 1), event("case", 2), event("other", 3))
+            await emit(session, concluded("case"), event("case", 4))
+        relaying = world.node().start(consuming=False)
+        await eventually(lambda: _published(world, 5))
+        await relaying.crash()
+        node = world.node().start()  # finds all of them at once
+        await world.wait_for_effects(5)
+        await node.crash()
+        assert await world.effects() == [2, 0, 1, 3, 4]
+
+    async def test_what_is_urgent_is_handled_once_when_the_rest_of_its_batch_is_poison(
+        self, world: World
+    ) -> None:
+        async def choke(session: AsyncSession, handled: AttemptChanged) -> None:
+            raise RuntimeError("defect")
+
+        async with world.database.transaction() as session:
+            await emit(session, event("other", 1), concluded("case"))
+        world.node(choke).start()
+        await eventually(lambda: _set_aside(world, 1))
+        assert await world.effects() == [0]
+
+    async def test_what_is_not_urgent_is_handled_with_what_comes_meanwhile(self, world: World) -> None:
+        sizes: list[int] = []
+
+        async def take_all(session: AsyncSession, handled: Sequence[AttemptChanged]) -> None:
+            sizes.append(len(handled))
+            for one in handled:
+                await take_effect(session, one)
+
+        world.node(Together(take_all)).start()
+        await world.emit("case", 1)
+        await world.wait_for_effects(1)
+        for number in range(2, 12):
+            await world.emit("case", number)
+        await world.wait_for_effects(11)
+        assert await world.effects() == list(range(1, 12))
+        assert len(sizes) < 11
+
+    async def test_what_was_taken_and_not_settled_is_given_again_in_parts(self, world: World) -> None:
+        await world.emit("case", 1, 2, 3, 4, 5)
+        node = world.node().start(consuming=False)
+        await eventually(lambda: _published(world, 5))
+        taken: list[int] = []
+        async with asyncio.timeout(DEADLINE):
+            while len(taken) < 5:
+                taken += [entry.position for entry in await node.bus.next_batch(SERVICE, 10)]
+            assert await node.bus.next_batch(SERVICE, 10, 0.01) == []
+            node.bus.retake(SERVICE)
+            again = [entry.position for entry in await node.bus.next_batch(SERVICE, 2)]
+            again += [entry.position for entry in await node.bus.next_batch(SERVICE, 10)]
+        assert taken == again == [1, 2, 3, 4, 5]
 
     async def test_a_dead_letter_is_run_again_when_operations_ask(self, world: World) -> None:
         defective = True

@@ -155,7 +155,7 @@ class DatabaseContract:
 
     async def test_listeners_hear_of_committed_events_only(self, database: Database) -> None:
         heard: list[int] = []
-        database.on_commit(lambda: heard.append(1))
+        database.on_commit(lambda _: heard.append(1))
         await _put(database, id=1)  # no event
         with pytest.raises(ZeroDivisionError):
             async with database.transaction() as session:

@@ -8,10 +8,10 @@ from typing import Any, Self
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.bus import Bus, Consumer, Relay, emit
+from services.common.bus import Bus, Consumer, Handler, Relay, emit
 from services.common.clock import SystemClock
 from services.common.database import Database
-from services.common.events import AttemptChanged
+from services.common.events import AttemptChanged, ContactConcluded, Event
 from services.common.models import DeadLetter, OutboxEntry
 from services.common.tasks import Tasks
 from tests.support.tables import create_tables
@@ -51,6 +51,16 @@ def event(key: str, number: int, occurred_at: datetime | None = None) -> Attempt
     )
 
 
+def concluded(key: str) -> ContactConcluded:
+    """Return an event of a key that somebody has to act on."""
+    return ContactConcluded(occurred_at=datetime.now(UTC), case_id=key, contact_id="c", outcome="disputed")
+
+
+async def conclude(session: AsyncSession, handled: ContactConcluded) -> None:
+    """Leave a row for what is urgent: number 0."""
+    await session.execute(insert(EFFECTS).values(key=handled.case_id, number=0))
+
+
 async def take_effect(session: AsyncSession, handled: AttemptChanged) -> None:
     """Leave a row, so that a test sees what was handled, how often and in which order."""
     await session.execute(insert(EFFECTS).values(key=handled.case_id, number=handled.version))
@@ -70,7 +80,8 @@ class Node:
         self.database = database
         self.bus = bus
         self.relay = Relay(database, bus, SystemClock())
-        self.consumer = Consumer(SERVICE, {AttemptChanged: handle}, database, bus, SystemClock())
+        handlers: dict[type[Event], Handler] = {AttemptChanged: handle, ContactConcluded: conclude}
+        self.consumer = Consumer(SERVICE, handlers, database, bus, SystemClock())
         self._tasks = Tasks(SystemClock())
 
     def start(self, *, relaying: bool = True, consuming: bool = True) -> Self:

@@ -1,6 +1,7 @@
 """Running handlers: each event once in effect, whole batches in one transaction, poison set aside."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Bus, Entry
 from services.common.bus.dead_letters import DeadLetters
+from services.common.bus.routing import is_urgent
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
 from services.common.events import Event, decode
@@ -42,6 +44,8 @@ class Together:
 _BATCH = 100
 _PACE_EACH = 0.002
 _PACE_LONGEST = 0.05
+_LEISURE_SECONDS = 0.1
+"""How long after the last batch what is not urgent may wait for more."""
 _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05
 _OUTAGE_WAIT_SECONDS = 0.5
@@ -63,7 +67,8 @@ class Consumer:
 
     A batch is handled in one transaction; when that fails, its entries are taken one by one, each tried five
     times and then moved to the dead letters, so that one bad event neither blocks nor loses the others. A
-    database that is away is waited for and counts as no try.
+    database that is away is waited for and counts as no try. What is urgent does not wait for the rest of its
+    batch: it is handled in a transaction before, with what precedes it of the same key.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Consumer:
         self._bus = bus
         self._clock = clock
         self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
+        self._leisure_at = 0.0
         self._dead_letters = DeadLetters(name, database, clock)
 
     async def run(self) -> None:
@@ -88,9 +94,9 @@ class Consumer:
         waiting = False
         while True:
             try:
-                entries = await self._bus.next_batch(self.name, _BATCH)
-                if entries:
-                    self._pace.begin(len(entries))
+                if entries := await self._gather():
+                    self._pace.begin(_urgent(entries))
+                    self._leisure_at = asyncio.get_running_loop().time() + _LEISURE_SECONDS
                     await self.handle(entries)
                     await self._pace.wait()
                 if self._clock.monotonic() - replayed_at >= _REPLAY_EVERY_SECONDS:
@@ -107,9 +113,22 @@ class Consumer:
                 log.info("consumer_resumes", consumer=self.name)
             waiting = False
 
+    async def _gather(self) -> list[Entry]:
+        """Take what there is; while none of it is urgent, wait for more as long as it may wait."""
+        loop = asyncio.get_running_loop()
+        entries = await self._bus.next_batch(self.name, _BATCH)
+        while entries and len(entries) < _BATCH and not _urgent(entries):
+            remaining = self._leisure_at - loop.time()
+            if remaining <= 0:
+                break
+            entries += await self._bus.next_batch(self.name, _BATCH - len(entries), remaining)
+        return entries
+
     async def handle(self, entries: Sequence[Entry]) -> None:
         """Handle and settle entries. Raises only when the database or the bus is away."""
         try:
+            if first := _first(entries):
+                await self._attempt(first, settling=False)
             await self._attempt(entries)
         except Exception as error:
             if is_outage(error):
@@ -122,14 +141,15 @@ class Consumer:
         """Run the handlers again for dead letters whose replay operations asked for; return how many ran."""
         return await self._dead_letters.replay_requested(self._dispatch)
 
-    async def _attempt(self, entries: Sequence[Entry]) -> None:
+    async def _attempt(self, entries: Sequence[Entry], *, settling: bool = True) -> None:
         async with self._database.transaction() as session:
             new = await self._note_new(session, entries)
             # By id: the same entry twice in one batch runs once.
             fresh = {entry.event_id: entry for entry in entries if entry.event_id in new}
             await self._run(session, [_read(entry) for entry in fresh.values()])
-            await self._bus.settle_within(session, self.name, entries)
-        EVENTS_HANDLED.labels(self.name).inc(len(entries))
+            if settling:
+                await self._bus.settle_within(session, self.name, entries)
+        EVENTS_HANDLED.labels(self.name).inc(len(fresh))
 
     async def _note_new(self, session: AsyncSession, entries: Sequence[Entry]) -> set[str]:
         """Note the events as handled and return the ids of those that were not.
@@ -177,6 +197,22 @@ class Consumer:
         async with self._database.transaction() as session:
             await self._dead_letters.set_aside(session, entry, error)
             await self._bus.settle_within(session, self.name, [entry])
+
+
+def _first(entries: Sequence[Entry]) -> list[Entry]:
+    """Return what is urgent and what precedes it of the same key; nothing where that is all there is."""
+    last = {_key(entry): place for place, entry in enumerate(entries) if _urgent([entry])}
+    first = [entry for place, entry in enumerate(entries) if place <= last.get(_key(entry), -1)]
+    return first if len(first) < len(entries) else []
+
+
+def _key(entry: Entry) -> str:
+    """What the entry is ordered by; where an event is about no case, it stands by itself."""
+    return str(entry.payload.get("case_id") or entry.event_id)
+
+
+def _urgent(entries: Iterable[Entry]) -> int:
+    return sum(is_urgent(entry.type, entry.payload) for entry in entries)
 
 
 def _read(entry: Entry) -> Event:

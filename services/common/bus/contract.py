@@ -41,8 +41,11 @@ class Bus(Protocol):
     def announce(self, entries: Sequence[Entry]) -> None:
         """Wake the readers of this process: these entries are committed."""
 
-    async def next_batch(self, consumer: str, limit: int) -> list[Entry]:
-        """Wait a bounded time for entries of this consumer; an empty list means there were none."""
+    async def next_batch(self, consumer: str, limit: int, within: float = 1.0) -> list[Entry]:
+        """Wait up to `within` seconds for entries of this consumer that it was not given yet.
+
+        An empty list means that there were none.
+        """
 
     async def settle_within(self, session: AsyncSession, consumer: str, entries: Sequence[Entry]) -> None:
         """Note the entries as handled inside the handlers' own transaction."""

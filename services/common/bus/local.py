@@ -13,7 +13,7 @@ from services.common.bus.routing import routed, types_for
 from services.common.database import Database, insert_ignoring_duplicates, rows_changed
 from services.common.models import ConsumerCursor, OutboxEntry
 
-_WAIT_SECONDS = 1.0
+_LONGEST_WAIT = 1.0
 _CURSORS = ConsumerCursor.__table__
 _LOG = OutboxEntry.__table__.c
 
@@ -29,6 +29,8 @@ class LocalBus:
         self._database = database
         # Set while there may be something to read: at the start, after an announcement or a full batch.
         self._wake: defaultdict[str, asyncio.Event] = defaultdict(_set_event)
+        self._taken_upto: dict[str, int] = {}
+        """What a consumer was given and may not have settled yet."""
 
     async def publish(self, entries: Sequence[Entry], *, expected: str | None, mark: str) -> bool:
         return True
@@ -40,23 +42,30 @@ class LocalBus:
         for consumer in routed(entries):
             self._wake[consumer].set()
 
-    async def next_batch(self, consumer: str, limit: int) -> list[Entry]:
+    async def next_batch(self, consumer: str, limit: int, within: float = _LONGEST_WAIT) -> list[Entry]:
         wake = self._wake[consumer]
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_WAIT_SECONDS):
+            async with asyncio.timeout(min(within, _LONGEST_WAIT)):
                 await wake.wait()
         wake.clear()
         batch = await self._read(consumer, limit)
+        if batch:
+            self._taken_upto[consumer] = batch[-1].position
         if len(batch) == limit:
             wake.set()
         return batch
 
     async def _read(self, consumer: str, limit: int) -> list[Entry]:
         cursor = select(ConsumerCursor.position).where(ConsumerCursor.consumer == consumer).scalar_subquery()
+        after = func.coalesce(cursor, 0)
         async with self._database.reading() as session:
             rows = await session.execute(
                 select(_LOG.event_id, _LOG.type, _LOG.payload, _LOG.position)
-                .where(_LOG.position > func.coalesce(cursor, 0), _LOG.type.in_(types_for(consumer)))
+                .where(
+                    _LOG.position > after,
+                    _LOG.position > self._taken_upto.get(consumer, 0),
+                    _LOG.type.in_(types_for(consumer)),
+                )
                 .order_by(_LOG.position)
                 .limit(limit)
             )
@@ -77,6 +86,7 @@ class LocalBus:
         """Do nothing: the cursor moved with the transaction."""
 
     def retake(self, consumer: str) -> None:
+        self._taken_upto.pop(consumer, None)
         self._wake[consumer].set()
 
     async def ping(self) -> float:

@@ -21,7 +21,8 @@ log = structlog.get_logger(__name__)
 
 _PREFIX = "movecar"
 _GROUP = "service"
-_BLOCK_MS = 1000
+_NEW = ">"
+_LONGEST_WAIT = 1.0
 _COMMAND_TIMEOUT = 3.0
 _CLAIM_AT_ONCE = 1000
 LEASE_SECONDS = 10.0
@@ -65,7 +66,7 @@ class RedisBus:
         # A read that blocks in the server needs a client whose socket outwaits it.
         self._blocking: Any = Redis.from_url(
             url,
-            socket_timeout=_BLOCK_MS / 1000 + _COMMAND_TIMEOUT,
+            socket_timeout=_LONGEST_WAIT + _COMMAND_TIMEOUT,
             socket_connect_timeout=_COMMAND_TIMEOUT,
             retry=never,
         )
@@ -73,7 +74,8 @@ class RedisBus:
         self._prefix = prefix
         self._lease_seconds = lease_seconds
         self._leased_at: dict[str, float] = {}
-        self._own_pending_read: set[str] = set()
+        self._taken_upto: dict[str, str] = {}
+        """How far a consumer was given again what it had taken and not settled; `_NEW`: to its end."""
         self._publish = self._client.register_script(_PUBLISH)
         self._lease = self._client.register_script(_LEASE)
 
@@ -102,17 +104,19 @@ class RedisBus:
     def announce(self, entries: Sequence[Entry]) -> None:
         """Do nothing: readers wait in the server."""
 
-    async def next_batch(self, consumer: str, limit: int) -> list[Entry]:
+    async def next_batch(self, consumer: str, limit: int, within: float = _LONGEST_WAIT) -> list[Entry]:
+        within = min(within, _LONGEST_WAIT)
         try:
             if not await self._leads(consumer):
-                await asyncio.sleep(min(1.0, self._lease_seconds / 4))
+                await asyncio.sleep(min(within, self._lease_seconds / 4))
                 return []
-            if consumer not in self._own_pending_read:
-                # What was taken before a restart, or by an instance that died, comes first.
-                if own := await self._read(consumer, limit, after="0"):
+            # What was taken before a restart, or by an instance that died, comes first.
+            if (after := self._taken_upto.get(consumer, "0")) != _NEW:
+                if own := await self._read(consumer, limit, within, after):
+                    self._taken_upto[consumer] = own[-1].receipt
                     return own
-                self._own_pending_read.add(consumer)
-            return await self._read(consumer, limit, after=">")
+                self._taken_upto[consumer] = _NEW
+            return await self._read(consumer, limit, within, _NEW)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
@@ -147,15 +151,18 @@ class RedisBus:
                 break
         self.retake(consumer)
 
-    async def _read(self, consumer: str, limit: int, after: str) -> list[Entry]:
+    async def _read(self, consumer: str, limit: int, within: float, after: str) -> list[Entry]:
+        block = max(1, round(within * 1000))  # 0 would be for ever
         found = await self._blocking.xreadgroup(
-            _GROUP, self._instance, {self._stream(consumer): after}, count=limit, block=_BLOCK_MS
+            _GROUP, self._instance, {self._stream(consumer): after}, count=limit, block=block
         )
         entries, unreadable = _entries(_messages(found))
         if unreadable:
             # Not of our making, or deleted from the stream meanwhile. The log has every real entry.
             log.error("stream_entries_dropped", consumer=consumer, receipts=unreadable)
             await self._settle(consumer, unreadable)
+            if not entries:
+                return await self._read(consumer, limit, within, after)
         return entries
 
     async def _make_group(self, consumer: str) -> None:
@@ -177,7 +184,7 @@ class RedisBus:
             await pipe.execute()
 
     def retake(self, consumer: str) -> None:
-        self._own_pending_read.discard(consumer)
+        self._taken_upto.pop(consumer, None)
 
     async def ping(self) -> float:
         started = time.perf_counter()

@@ -14,7 +14,7 @@ from sqlalchemy import Table, bindparam, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus.contract import Bus, Entry
-from services.common.bus.routing import CONSUMERS, unhandled_by
+from services.common.bus.routing import CONSUMERS, is_urgent, unhandled_by
 from services.common.clock import Clock
 from services.common.database import Database, insert_ignoring_duplicates
 from services.common.ids import new_id
@@ -28,6 +28,8 @@ _BATCH = 500
 _POLL_SECONDS = 0.5
 _PACE_EACH = 0.002
 _PACE_LONGEST = 0.05
+_LEISURE_SECONDS = 0.1
+"""How long after the last round what is not urgent may wait for more."""
 
 _LOG = cast(Table, OutboxEntry.__table__)
 _COLUMNS = (_LOG.c.event_id, _LOG.c.type, _LOG.c.payload, _LOG.c.position)
@@ -70,13 +72,21 @@ class Relay:
         self._bus = bus
         self._clock = clock
         self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
+        self._leisure_at = 0.0
+        self._urgently = 0
         self._committed = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
-        database.on_commit(self._committed.set)
+        database.on_commit(self._on_commit)
 
     def on_numbered(self, listener: Callable[[], None]) -> None:
         """Call `listener` after events got their places in the log (the live streams read it then)."""
         self._listeners.append(listener)
+
+    def _on_commit(self, urgent: bool) -> None:
+        self._committed.set()
+        if urgent:
+            self._urgent.set()
 
     async def run(self) -> None:
         """Publish for ever; a bus or database that is away delays events and loses none."""
@@ -84,6 +94,7 @@ class Relay:
         while True:
             woken = self._committed.is_set()
             self._committed.clear()
+            self._urgent.clear()
             try:
                 await self._round(woken)
             except Exception as error:  # whatever is away comes back; the rows wait
@@ -96,9 +107,16 @@ class Relay:
                 log.info("relay_resumes")
             waiting = False
             await self._pace.wait()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_POLL_SECONDS):
-                    await self._committed.wait()
+            await self._until_wanted()
+
+    async def _until_wanted(self) -> None:
+        """Wait for what is urgent; for the rest no longer than it may wait; for nothing, half a second."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._committed.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._leisure_at):
+                await self._urgent.wait()
 
     async def _round(self, woken: bool) -> None:
         if not woken:  # nothing of this process: look for another's, and whether the bus is still whole
@@ -108,12 +126,11 @@ class Relay:
                 if not await self._bus.stands_at(str(last or 0)):
                     await self.refill()
                 return
-        carried = 0
-        while published := await self.publish_pending():
-            carried += published
-            if published < _BATCH:
-                break
-        self._pace.begin(carried)
+        self._leisure_at = asyncio.get_running_loop().time() + _LEISURE_SECONDS
+        self._urgently = 0
+        while await self.publish_pending() == _BATCH:
+            pass
+        self._pace.begin(self._urgently)
 
     async def publish_pending(self) -> int:
         """Number and publish up to 500 events; return how many."""
@@ -131,6 +148,7 @@ class Relay:
             if not await self._bus.publish(entries, expected=str(last), mark=str(upto)):
                 await self._refill(session, upto)
         EVENTS_PUBLISHED.inc(len(entries))
+        self._urgently += sum(is_urgent(entry.type, entry.payload) for entry in entries)
         self._bus.announce(entries)
         for listener in self._listeners:
             listener()

@@ -1,6 +1,7 @@
 """Who gets which events, read off the event classes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists
 
@@ -28,6 +29,11 @@ def routed(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
 def consumers_of(event_type: str) -> Sequence[str]:
     """Return who gets events of a type (nobody, for a type of another version)."""
     return ALL[event_type].CONSUMERS if event_type in ALL else ()
+
+
+def is_urgent(event_type: str, payload: Mapping[str, Any]) -> bool:
+    """Tell whether somebody waits for what follows from an event (nobody, for a type of another version)."""
+    return event_type in ALL and ALL[event_type].is_urgent(payload)
 
 
 def unhandled_by(consumer: str) -> ColumnElement[bool]:

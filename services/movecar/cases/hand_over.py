@@ -49,5 +49,5 @@ async def hand_over(session: AsyncSession, rules: CaseRules, case: Case, operato
         HandOverAsked(
             occurred_at=now, case_id=case.id, escalation_id=case.escalation_id, attempt_id=attempt_id
         ),
-        rules.changed(case, now),
+        *rules.news(session, case.id),
     )

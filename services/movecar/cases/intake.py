@@ -104,7 +104,7 @@ async def open_case(
             "note": request.note,
         },
     )
-    await emit(session, rules.changed(case, now))
+    await emit(session, *rules.news(session, case.id))
     rules.want_lookup(session)
     await insert_numbered(session, case, now)
     return case, False
@@ -156,4 +156,4 @@ async def _join(
         },
     )
     await tell_desk(session, rules, case)
-    await emit(session, rules.changed(case, now))
+    await emit(session, *rules.news(session, case.id))

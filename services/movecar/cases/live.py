@@ -76,6 +76,7 @@ class CaseStream:
             views = await show(session, self._rules, cases, "operator")
         full = {view.id: _json(view) for view in views}
         hidden = {view.id: _json(masked(view)) for view in views}
+        escalated = {case.id for case in cases if case.escalation_id is not None}
         changes = []
         for position, event_id, case_id, payload in rows:
             if case_id not in full:
@@ -89,7 +90,7 @@ class CaseStream:
             changes.append(
                 Change(
                     seq=position,
-                    escalated=payload["escalated"],
+                    escalated=case_id in escalated,
                     full=frame(position, "case.changed", orjson.dumps(head | {"data": full[case_id]})),
                     masked=frame(position, "case.changed", orjson.dumps(head | {"data": hidden[case_id]})),
                 )

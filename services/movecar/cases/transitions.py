@@ -37,6 +37,7 @@ from services.movecar.cases.machine import (
 from services.movecar.cases.models import Case, CaseAttempt
 from services.movecar.cases.rows import change_cases, write_history
 
+_TOLD = "movecar_told"
 SYSTEM = "system"
 """The actor of what nobody did by hand."""
 
@@ -127,7 +128,7 @@ class CaseRules:
         for plan in planned:
             for name, value in plan.values.items():
                 setattr(plan.case, name, value)
-            plan.events.append(self.changed(plan.case, now))
+            plan.events.extend(self.news(session, plan.case.id))
             if plan.case.status == "looking_up":
                 self.want_lookup(session)
         await emit(session, *(event for plan in planned for event in plan.events))
@@ -171,20 +172,15 @@ class CaseRules:
         }
         return _Planned(case, values, history, events)
 
-    def changed(self, case: Case, now: datetime) -> CaseChanged:
-        """Return the news for the consoles that a case changed."""
-        return CaseChanged(
-            occurred_at=now, case_id=case.id, status=case.status, escalated=case.escalation_id is not None
-        )
+    def news(self, session: AsyncSession, *case_ids: str) -> list[CaseChanged]:
+        """Return the news for the consoles that these cases changed, to be emitted in this transaction.
 
-    def changed_to(self, case_id: str, status: str, escalation_id: str | None) -> CaseChanged:
-        """Return the same news where only these columns of the case were read."""
-        return CaseChanged(
-            occurred_at=self.clock.now(),
-            case_id=case_id,
-            status=status,
-            escalated=escalation_id is not None,
-        )
+        A case is told of once in a transaction, whatever happens to it: consoles show it as it is afterwards.
+        """
+        told: set[str] = session.info.setdefault(_TOLD, set())
+        fresh = [case_id for case_id in dict.fromkeys(case_ids) if case_id not in told]
+        told.update(fresh)
+        return [CaseChanged(occurred_at=self.clock.now(), case_id=case_id) for case_id in fresh]
 
     def _new_contact(self, case: Case, now: datetime, events: list[Event]) -> dict[str, Any]:
         contact_id = new_id()

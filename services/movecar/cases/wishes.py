@@ -177,4 +177,4 @@ async def _tell(
             "note": note,
         },
     )
-    await emit(session, rules.changed(case, now))
+    await emit(session, *rules.news(session, case.id))

@@ -261,7 +261,7 @@ class Instance:
     async def live(self, escalation_id: str) -> None:
         """Take an escalation through its whole life."""
         async with self.kernel.database.transaction() as session:
-            await self.rules.raise_for_case(session, escalated(self.kernel, escalation_id, DETAILS))
+            await self.rules.raise_for_cases(session, [escalated(self.kernel, escalation_id, DETAILS)])
         async with self.kernel.database.transaction() as session:
             await self.rules.acknowledge(session, escalation_id, "desk1", None)
         async with self.kernel.database.transaction() as session:

@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.common.events import EscalationRaised
 from services.common.models import OutboxEntry
 from services.common.service import Kernel
 from services.common.tail import Tail
 from services.escalation.escalations import Escalations
 from services.escalation.feed import Feed
 from services.escalation.machine import IllegalTransition
+from services.escalation.models import Escalation
 from tests.support.tables import create_tables
 from tests.unit.escalation.harness import DETAILS, escalated, settings_for
 
@@ -56,7 +58,7 @@ async def _until_committed(writer: Writer, escalation_id: str, chance: random.Ra
         try:
             async with writer.transaction(chance) as session:
                 event = escalated(writer.kernel, escalation_id, DETAILS)
-                await writer.rules.raise_for_case(session, event)
+                await writer.rules.raise_for_cases(session, [event])
         except Undone:
             continue
         return
@@ -101,6 +103,28 @@ async def test_the_same_escalation_by_two_writers_at_once_is_one_item(writers: l
     chance = random.Random(1)
     await asyncio.gather(*(_until_committed(writers[n % 2], f"e-{n // 4}", chance) for n in range(40)))
     assert len(await writers[0].feed.read(0, 500)) == 10
+
+
+async def test_escalations_of_one_batch_are_raised_in_their_order_and_known_ones_left(
+    writers: list[Writer],
+) -> None:
+    writer = writers[0]
+    events = [escalated(writer.kernel, f"{number:032x}", DETAILS) for number in range(4)]
+    for batch in (events[1:2], [*events, events[3]]):
+        async with writer.kernel.database.transaction() as session:
+            await writer.rules.raise_for_cases(session, batch)
+    raised = [events[1], events[0], events[2], events[3]]
+    async with writer.kernel.database.reading() as session:
+        rows = await session.scalars(select(Escalation).order_by(Escalation.seq))
+        assert [row.id for row in rows] == [event.escalation_id for event in raised]
+        told = await session.scalars(
+            select(OutboxEntry.payload)
+            .where(OutboxEntry.type == EscalationRaised.TYPE)
+            .order_by(OutboxEntry.id)
+        )
+        assert [(one["escalation_id"], one["seq"]) for one in told] == [
+            (event.escalation_id, seq) for seq, event in enumerate(raised, 1)
+        ]
 
 
 async def test_desks_and_events_that_cross_deadlock_nowhere_and_happen_once(writers: list[Writer]) -> None:

@@ -13,7 +13,7 @@ from services.common.migrations import upgrade
 from services.common.service import Kernel
 from services.escalation.deliveries import push_state, send_again
 from services.escalation.documents import EscalationData
-from services.escalation.feed import Feed
+from services.escalation.feed import Feed, NewItem
 from services.escalation.models import PushDelivery
 from tests.support.running import SECRET, settings_for
 
@@ -34,7 +34,7 @@ async def kernel_with_items(directory: Path, taken: int, waiting: int) -> Kernel
             raised_at=now,
         )
         async with kernel.database.transaction() as session:
-            await feed.append(session, "escalation.raised", f"e{number}", data, now)
+            await feed.append(session, now, NewItem("escalation.raised", f"e{number}", data))
     async with kernel.database.transaction() as session:
         await session.execute(
             update(PushDelivery)

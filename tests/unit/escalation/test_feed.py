@@ -10,8 +10,8 @@ from sqlalchemy import select
 from services.common.database import Database
 from services.common.service import Kernel
 from services.escalation.documents import EscalationData
-from services.escalation.feed import Feed
-from services.escalation.models import PushDelivery
+from services.escalation.feed import Feed, NewItem
+from services.escalation.models import FeedItem, PushDelivery
 from tests.support.tables import create_tables
 from tests.unit.escalation.harness import settings_for
 
@@ -28,9 +28,9 @@ async def kernel(sqlite_url: str) -> AsyncIterator[Kernel]:
     await kernel.database.close()
 
 
-async def _append(kernel: Kernel, feed: Feed, subject: str, *, undone: bool = False, items: int = 1) -> None:
+def _data(kernel: Kernel, subject: str) -> EscalationData:
     now = kernel.clock.now()
-    data = EscalationData(
+    return EscalationData(
         escalation_id=subject,
         case_id="c",
         reason="dispute",
@@ -39,12 +39,29 @@ async def _append(kernel: Kernel, feed: Feed, subject: str, *, undone: bool = Fa
         escalated_at=now,
         raised_at=now,
     )
+
+
+async def _append(kernel: Kernel, feed: Feed, subject: str, *, undone: bool = False, items: int = 1) -> None:
+    now, data = kernel.clock.now(), _data(kernel, subject)
     async with kernel.database.transaction() as session:
         for _ in range(items):
-            await feed.append(session, "escalation.raised", subject, data, now)
+            await feed.append(session, now, NewItem("escalation.raised", subject, data))
             await asyncio.sleep(0)
         if undone:
             raise Undone
+
+
+async def test_items_written_together_are_numbered_in_their_order(kernel: Kernel) -> None:
+    feed = Feed(kernel.database, kernel.keys, pushing=True)
+    await _append(kernel, feed, "a")
+    now, data = kernel.clock.now(), _data(kernel, "b")
+    items = [NewItem("escalation.raised", subject, data, push=subject != "c") for subject in "bcd"]
+    async with kernel.database.transaction() as session:
+        assert await feed.append(session, now, *items) == [2, 3, 4]
+    async with kernel.database.reading() as session:
+        rows = await session.execute(select(FeedItem.seq, FeedItem.subject).order_by(FeedItem.seq))
+        assert [tuple(row) for row in rows] == [(1, "a"), (2, "b"), (3, "c"), (4, "d")]
+        assert sorted(await session.scalars(select(PushDelivery.seq))) == [1, 2, 4]
 
 
 async def test_a_rollback_leaves_no_gap_and_wakes_nobody(kernel: Kernel) -> None:

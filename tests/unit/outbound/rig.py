@@ -221,7 +221,7 @@ class Told:
         self._notify: set[asyncio.Task[None]] = set()
         database.on_commit(self._on_commit)
 
-    def _on_commit(self) -> None:
+    def _on_commit(self, _: bool) -> None:
         task = asyncio.ensure_future(self._wake())
         self._notify.add(task)
         task.add_done_callback(self._notify.discard)

@@ -4,7 +4,7 @@ from services.common.database import Database
 from services.escalation.faults.channels.contract import NotDelivered
 from services.escalation.faults.notices import Notice
 from services.escalation.faults.records import Audience
-from services.escalation.feed import Feed
+from services.escalation.feed import Feed, NewItem
 from services.escalation.witnesses import Witnesses
 
 
@@ -23,15 +23,9 @@ class FeedChannel:
             async with self._database.transaction() as session:
                 seq = await self._feed.number_of(session, notice.id)
                 if seq is None:
-                    seq = await self._feed.append(
-                        session,
-                        notice.type,
-                        notice.subject,
-                        notice.data,
-                        notice.occurred_at,
-                        item_id=notice.id,
-                        push=False,  # the push channel goes straight from the journal
-                    )
+                    # Not pushed from here: the push channel goes straight from the journal.
+                    item = NewItem(notice.type, notice.subject, notice.data, notice.id, push=False)
+                    (seq,) = await self._feed.append(session, notice.occurred_at, item)
         except Exception as error:
             raise NotDelivered(type(error).__name__) from error
         reader = self._witnesses.of(seq)

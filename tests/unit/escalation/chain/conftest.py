@@ -57,7 +57,7 @@ class Desk:
             details_sealed=sealed,
         )
         async with self.kernel.database.transaction() as session:
-            await self.rules.raise_for_case(session, event)
+            await self.rules.raise_for_cases(session, [event])
         return escalation_id
 
     async def acknowledge(self, escalation_id: str) -> None:
