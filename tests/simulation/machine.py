@@ -11,6 +11,7 @@ from services.escalation.faults.detection.judge import Reading, calm
 from services.escalation.faults.engine import Engine, Outcome, Try
 from services.escalation.faults.merge import Row, merged
 from services.escalation.faults.pair.messages import Message, Role
+from services.escalation.faults.pair.news import unsettled
 from services.escalation.faults.pair.pair import Pair
 from services.escalation.faults.records import Delivery, Duty, Fault, Record
 
@@ -151,7 +152,7 @@ class Machine:
         world.greet(self)
         if self.drive(self.engine.start()):
             if self.pair is not None:
-                self.pair.owe(self.engine.unsettled())
+                self.pair.owe(unsettled(self.engine.book))
             self.look()
 
     def kill(self) -> None:
@@ -278,7 +279,7 @@ class Machine:
         if self.pair is None or self.engine is None:
             return False
         if self.pair.hear(message, answers):
-            self.pair.owe(self.engine.unsettled())
+            self.pair.owe(unsettled(self.engine.book))
         if message.records:
             found = self.drive(self.engine.receive(message.records))
             if found is None:

@@ -18,29 +18,17 @@ from services.common.clock import Clock
 from services.common.ids import new_id
 from services.escalation.faults import machine
 from services.escalation.faults.book import OWN_BEAT, Book
+from services.escalation.faults.deadlines import next_moment, released, risen, shifted, silenced
 from services.escalation.faults.detection.judge import Reading, calm, judge
-from services.escalation.faults.duties import (
-    ALARMS,
-    FORGET,
-    PROMISE,
-    alarm,
-    next_alarm,
-    overrun,
-    owed_for,
-)
-from services.escalation.faults.metrics import (
-    DUTIES_LATE,
-    FAULTS_FOUND,
-    JOURNAL_UNSAVED,
-    NOTICE_SECONDS,
-    NOTICES_TWICE,
-)
+from services.escalation.faults.duties import owed_for
+from services.escalation.faults.metrics import FAULTS_FOUND, JOURNAL_UNSAVED, NOTICE_SECONDS
 from services.escalation.faults.pair.contract import Alone, Pairing
 from services.escalation.faults.pair.identity import fault_id
-from services.escalation.faults.pair.joined import Shared, joined
+from services.escalation.faults.pair.joined import Shared
+from services.escalation.faults.pair.news import Key, all_over, taken
 from services.escalation.faults.pair.pair import HOLD
 from services.escalation.faults.parts import part
-from services.escalation.faults.policy import FINAL, LEASE, ORDER_HOLD, pause, verdict
+from services.escalation.faults.policy import FINAL, LEASE, pause, verdict
 from services.escalation.faults.records import (
     UNKEPT,
     Audience,
@@ -49,7 +37,6 @@ from services.escalation.faults.records import (
     Delivery,
     Duty,
     Fault,
-    Finding,
     Maintenance,
     Record,
 )
@@ -160,7 +147,7 @@ class Engine:
         self._has_read = True
         self.book.apply(record for record in records if (type(record), record.id) not in self._unsaved)
         now = self._clock.now()
-        changed: list[Record] = list(self._released(now))
+        changed: list[Record] = list(released(self.book, now))
         last = next((record.at for record in records if isinstance(record, Beat)), None)
         if last is not None and abs(self.watching_since - last) > self._fault_after:
             changed += await self._gap(min(last, self.watching_since), self.watching_since)
@@ -183,7 +170,7 @@ class Engine:
         async with self._lock:
             await self._follow_clock()
             now = self._clock.now()
-            await self._save(list(self._risen(now)))
+            await self._save(list(risen(self.book, self._channels, now)))
             records: list[Record] = []
             tries: list[Try] = []
             for delivery in self.book.pending.values():
@@ -228,79 +215,12 @@ class Engine:
         """Take over what the other machine knows; return what it does not know of the same things."""
         async with self._lock:
             await self._follow_clock()
-            known = await self._known([(type(record), record.id) for record in records])
-            news: list[Record] = []
-            answers: list[Shared] = []
-            for record in records:
-                mine = known.get((type(record), record.id))
-                whole = record if mine is None else joined(mine, record)
-                if whole != mine:
-                    news += [whole, *self._as_told(mine, whole)]
-                    _count_doubles(mine, whole)
-                if whole != record:
-                    answers.append(whole)
-            news += await self._owed_too(news)
+            news, answers = await taken(self.book, records, self._known)
             await self._save(news, own=False)
-            await self._save([record for one in news for record in self._all_over(one)])
+            now = self._clock.now()
+            over = all_over(self.book, news)
+            await self._save([record for fault in over for record in self.recovered(fault, now)])
             return answers
-
-    def unsettled(self) -> list[Shared]:
-        """Return what a machine must be told that knows nothing: what is not settled, and what was proved."""
-        book = self.book
-        proved = [one for one in book.deliveries.values() if one.state == "delivered"]
-        return [
-            *book.maintenance.values(),
-            *book.faults.values(),
-            *book.duties.values(),
-            *proved,
-            *book.findings.values(),
-        ]
-
-    async def _known(self, keys: Sequence[tuple[type[Shared], str]]) -> dict[tuple[type[Record], str], Any]:
-        """Return these records as they stand; what is settled is in the journal alone."""
-        found: dict[tuple[type[Record], str], Any] = {}
-        for kind, record_id in keys:
-            record = self.book.shared(kind, record_id)
-            if record is not None:
-                found[kind, record_id] = record
-        missing = [key for key in keys if key not in found]
-        if missing:
-            try:
-                kept = await self._store.known(missing)
-            except Exception as error:  # what it says cannot be known: at worst a notice goes out again
-                log.error("journal_unreadable", error=repr(error))  # noqa: TRY400
-            else:
-                found |= {(type(record), record.id): record for record in kept}
-        return found
-
-    async def _owed_too(self, news: Sequence[Record]) -> list[Duty]:
-        """Return what is owed for faults told of: the other machine may not live to tell of that as well."""
-        owed = {duty.id: duty for fault in news if isinstance(fault, Fault) for duty in owed_for(fault)}
-        for record in news:
-            if isinstance(record, Duty):
-                owed.pop(record.id, None)
-        known = await self._known([(Duty, found) for found in owed])
-        return [duty for duty in owed.values() if (Duty, duty.id) not in known]
-
-    def _all_over(self, news: Record) -> Iterator[Record]:
-        """Yield the end of an incidents' fault: one machine heard of the opening, one of the closing."""
-        if isinstance(news, Finding) and not news.open:
-            fault = self.book.faults.get(news.fault)
-            if fault is not None and fault.state == "open" and not self.book.tally(fault.id)[1]:
-                yield from self.recovered(fault, self._clock.now())
-
-    def _as_told(self, mine: Shared | None, whole: Shared) -> list[Record]:
-        """Return a part as the other machine knows it: how often it flapped, and when it was good again."""
-        if not isinstance(whole, Fault) or whole.source != "probe":
-            return []
-        known = self.book.components.get(whole.component)
-        if known is None or not self.book.ours(whole) or (isinstance(mine, Fault) and mine.recovered_at):
-            return []
-        ended = whole.recovered_at
-        if ended is None:
-            # Else this machine would take it for recovered sooner than flap damping allows.
-            return [replace(known, flaps=max(known.flaps, whole.flaps), bad_at=whole.detected_at)]
-        return [replace(known, good_at=max(known.good_at, ended), good_since=None, recovered_at=ended)]
 
     def open(self, fault: Fault) -> Iterator[Record]:
         """Return a new fault with what is owed for it; planned when announced work covers its beginning."""
@@ -349,26 +269,12 @@ class Engine:
         kept = machine.follow(machine.DUTIES, duty.state, "prove")
         records.append(replace(duty, state=kept, kept_at=now, kept_by=delivery.channel))
         NOTICE_SECONDS.labels(duty.kind, duty.audience).observe(max(0.0, (now - duty.since).total_seconds()))
-        return records + self._silenced(duty)
+        return [*records, *silenced(self.book, duty)]
 
     def next_moment(self) -> datetime | None:
         """Return when something falls due without anything new being found; None: nothing does."""
-        now = self._clock.now()
-        moments: list[datetime] = []
-        for duty in self.book.unkept.values():
-            soon = next_alarm(duty, now)
-            moments += [soon] if soon is not None else []
-            moments += [duty.since + FORGET] if duty.audience != "desk" else []
-        for delivery in self.book.pending.values():
-            owed = self.book.duties.get(delivery.duty)
-            if owed is not None and delivery.channel in self._channels.get(owed.audience, ()):
-                moments.append(delivery.next_try_at)
-                if not delivery.tries and self._pair.machine:
-                    moments.append(delivery.next_try_at + HOLD)
-                if owed.kind == "recovery":
-                    moments.append(owed.since + ORDER_HOLD)
-        moments += [fault.planned_until for fault in self.book.faults.values() if fault.planned_until]
-        return min((moment for moment in moments if moment > now), default=None)
+        hold = HOLD if self._pair.machine else None
+        return next_moment(self.book, self._channels, self._clock.now(), hold)
 
     async def _judge(self, name: str, reading: Reading, now: datetime) -> list[Record]:
         known = self.book.components.get(name)
@@ -422,6 +328,23 @@ class Engine:
         # A clock that was put back may come by the same moment again.
         return new_id() if (await self._known([(Fault, found)])) else found
 
+    async def _known(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """Return these records as they stand; what is settled is in the journal alone."""
+        found: dict[Key, Any] = {}
+        for kind, record_id in keys:
+            record = self.book.shared(kind, record_id)
+            if record is not None:
+                found[kind, record_id] = record
+        missing = [key for key in keys if key not in found]
+        if missing:
+            try:
+                kept = await self._store.known(missing)
+            except Exception as error:  # what it says cannot be known: at worst a notice goes out again
+                log.error("journal_unreadable", error=repr(error))  # noqa: TRY400
+            else:
+                found |= {(type(record), record.id): record for record in kept}
+        return found
+
     async def lost(self, fault: Fault, at: datetime) -> str:
         """Return what a fault that is over at a moment cost, as far as can be known."""
         return await self._losses(replace(fault, recovered_at=max(at, fault.began_at)))
@@ -444,49 +367,6 @@ class Engine:
         found = next(record for record in opened if isinstance(record, Fault))
         return [*opened, *self.recovered(found, now, await self.lost(found, now))]
 
-    def _released(self, now: datetime) -> Iterator[Record]:
-        """Yield what was under way when we stopped, due at once, and deadlines no later than from now."""
-        for delivery in self.book.deliveries.values():
-            if delivery.state == "pending" and delivery.next_try_at != now:
-                yield replace(delivery, next_try_at=now)
-        for duty in self.book.duties.values():
-            if duty.state in UNKEPT and duty.since > now:  # the clock was put back while we were down
-                yield replace(duty, since=now, due_at=now + PROMISE)
-        for component in self.book.components.values():
-            if component.good_at > now:
-                yield replace(component, good_at=now, bad_at=None, good_since=None)
-
-    def _risen(self, now: datetime) -> Iterator[Record]:
-        """Yield what time alone brings about: deadlines that pass, alarms, overruns, deliveries to make."""
-        risen: list[Duty] = []
-        for fault in self.book.faults.values():
-            risen += (duty for duty in overrun(fault, now) if duty.id not in self.book.duties)
-        for duty in self.book.unkept.values():
-            risen += (found for found in alarm(duty, now) if found.id not in self.book.duties)
-            if duty.audience != "desk" and now - duty.since >= FORGET:
-                yield replace(duty, state=machine.follow(machine.DUTIES, duty.state, "void"))
-            elif duty.state == "pending" and now > duty.due_at:
-                if duty.audience == "desk":
-                    DUTIES_LATE.inc()
-                    log.error("notice_late", subject=duty.subject, kind=duty.kind)
-                yield replace(duty, state=machine.follow(machine.DUTIES, duty.state, "lapse"))
-        for duty in risen:
-            log.error("notice_alarm", subject=duty.subject, kind=duty.kind)
-            yield duty
-        for duty in [*self.book.unkept.values(), *risen]:
-            made = {delivery.channel for delivery in self.book.of_duty(duty.id)}
-            for channel in self._channels.get(duty.audience, ()):
-                if channel not in made:
-                    yield Delivery(f"{duty.id}-{channel}", duty.id, channel, next_try_at=now)
-
-    def _silenced(self, duty: Duty) -> list[Record]:
-        found = (self.book.duties.get(f"{duty.id}-{kind}") for kind, _ in ALARMS)
-        return [
-            replace(raised, state=machine.follow(machine.DUTIES, raised.state, "void"))
-            for raised in found
-            if raised is not None and raised.state in UNKEPT
-        ]
-
     async def _follow_clock(self) -> None:
         """Move what is measured by the wall clock along when somebody set it."""
         wall, monotonic = self._clock.now(), self._clock.monotonic()
@@ -497,7 +377,7 @@ class Engine:
             return
         log.error("clock_was_set", seconds=step.total_seconds())
         self.watching_since += step
-        await self._save(list(_shifted(self.book, step)))
+        await self._save(list(shifted(self.book, step)))
 
     async def _save(self, records: Sequence[Record], *, own: bool = True) -> None:
         if not records and not self._unsaved:
@@ -520,30 +400,3 @@ class Engine:
         if any(isinstance(record, Duty) for record in records):
             for listener in self._listeners:
                 listener()
-
-
-def _count_doubles(mine: Shared | None, whole: Shared) -> None:
-    """Count a notice that both machines gave."""
-    if isinstance(whole, Delivery) and isinstance(mine, Delivery) and whole.copies > mine.copies:
-        NOTICES_TWICE.labels(whole.channel).inc()
-        log.warning("notice_given_twice", duty=whole.duty, channel=whole.channel)
-
-
-def _shifted(book: Book, step: timedelta) -> Iterator[Record]:
-    for duty in book.duties.values():
-        if duty.state in UNKEPT:
-            yield replace(duty, since=duty.since + step, due_at=duty.due_at + step)
-    for delivery in book.deliveries.values():
-        if delivery.state == "pending":
-            yield replace(delivery, next_try_at=delivery.next_try_at + step)
-    for fault in book.faults.values():
-        if fault.state == "open":
-            yield replace(fault, began_at=fault.began_at + step, detected_at=fault.detected_at + step)
-    for component in book.components.values():
-        yield replace(
-            component,
-            good_at=component.good_at + step,
-            bad_at=component.bad_at and component.bad_at + step,
-            good_since=component.good_since and component.good_since + step,
-            recovered_at=component.recovered_at and component.recovered_at + step,
-        )

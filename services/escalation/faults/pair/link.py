@@ -19,6 +19,7 @@ from services.escalation.faults.engine import Engine
 from services.escalation.faults.metrics import PEER_FOLLOWED, PEER_MESSAGES, PEER_UP
 from services.escalation.faults.pair.joined import Shared
 from services.escalation.faults.pair.messages import MAX_BYTES, Message, Refused, headers, read, write
+from services.escalation.faults.pair.news import unsettled
 from services.escalation.faults.pair.pair import Pair
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class Link:
 
     async def take(self, message: Message | None) -> None:
         """Take over what a first answer said, once the journal has been read."""
-        self._pair.owe(self._engine.unsettled())
+        self._pair.owe(unsettled(self._engine.book))
         if message is not None:
             await self._take(message)
 
@@ -116,7 +117,7 @@ class Link:
     async def _take(self, message: Message, *, new: bool = False) -> None:
         PEER_MESSAGES.labels("taken").inc()
         if new:
-            self._pair.owe(self._engine.unsettled())
+            self._pair.owe(unsettled(self._engine.book))
         unknown: Sequence[Shared] = await self._engine.receive(message.records) if message.records else ()
         self._pair.took(message)
         self._pair.owe(unknown)
@@ -145,7 +146,7 @@ class Link:
                     body += await response.content.read(MAX_BYTES + 1)
             answer = self._read(response, body)
             if self._pair.hear(answer, answers=message.name):
-                self._pair.owe(self._engine.unsettled())
+                self._pair.owe(unsettled(self._engine.book))
         except Refused as refusal:
             self._pair.troubled(refusal.text)
         except TimeoutError:

@@ -8,6 +8,7 @@ from services.common.clock import ManualClock
 from services.escalation.faults.detection.judge import Reading
 from services.escalation.faults.engine import Engine, Outcome, Try
 from services.escalation.faults.pair.messages import Role, headers, read, write
+from services.escalation.faults.pair.news import unsettled
 from services.escalation.faults.pair.pair import Pair
 from services.escalation.faults.records import Record
 
@@ -90,7 +91,7 @@ class Two:
         got = read(SECRET, headers(SECRET, raw, now), raw, now)
         assert got == message
         if receiver.pair.hear(got, answers=answers):
-            receiver.pair.owe(receiver.engine.unsettled())
+            receiver.pair.owe(unsettled(receiver.engine.book))
         receiver.pair.owe(await receiver.engine.receive(got.records))
         receiver.pair.took(got)
 
