@@ -58,6 +58,27 @@ def _windows(machine: Machine, audience: str) -> list[tuple[float, float]]:
     return found
 
 
+def _knowing(machine: Machine, fault: Fault) -> list[tuple[float, float]]:
+    """The same for the desk, as far as a machine knew of a fault: found it, or was told by the other one.
+
+    With its disk it loses what it knew until it is told again. The one who could tell it may be down just
+    then, and what neither knows neither can tell the desk.
+    """
+    found_at = _true(machine, fault.detected_at) if machine.role == (fault.machine or None) else -1.0
+    until = [disk.since for disk in machine.disks[1:]] + [machine.world.end]
+    knew = [
+        # What it found it knew, whether the disk took it or not.
+        (disk.since if disk.since <= found_at < end else disk.learned.get(fault.id, end), end)
+        for disk, end in zip(machine.disks, until, strict=True)
+    ]
+    return [
+        (max(start, begin), min(stop, end))
+        for start, stop in _windows(machine, "desk")
+        for begin, end in knew
+        if max(start, begin) < min(stop, end)
+    ]
+
+
 def _up(history: Sequence[tuple[float, bool]], at: float) -> bool:
     return history[bisect_right(history, (at, True)) - 1][1]
 
@@ -127,8 +148,6 @@ def _all_told(world: World) -> Iterator[str]:
     for fault in faults_of(records):
         if fault.state != "recovered":
             yield f"fault {fault.id} of {fault.component} never recovered"
-        # Of two machines: the one that found it could have told it by itself.
-        machine = next((one for one in world.machines if one.role == (fault.machine or None)), None)
         for audience in fault.audiences.split(","):
             for kind in ("fault", "recovery"):
                 duty = duties.get(f"{fault.id}-{kind}-{audience}")
@@ -136,15 +155,20 @@ def _all_told(world: World) -> Iterator[str]:
                     yield f"{kind} of {fault.id} was never owed to {audience}"
                 elif audience == "desk" and duty.state not in {"kept", "kept_late"}:
                     yield f"{kind} of {fault.id} was never told"
-                elif audience == "desk" and duty.state == "kept_late" and machine and not world.stepped:
-                    since = _true(machine, duty.since)
-                    # The time to find it out counts from when it was there to be found.
-                    begin = max(since, _true(machine, fault.detected_at) if kind == "fault" else since)
-                    wait = calm(fault.flaps).total_seconds() if kind == "recovery" else 0.0
-                    enough = ENOUGH + wait + (TAKE_OVER if machine.role else 0.0)
-                    windows = _windows(machine, "desk")
-                    if _could(windows, begin, since + PROMISE.total_seconds(), enough):
-                        yield f"{kind} of {fault.id} could have been told in time"
+                elif audience == "desk" and duty.state == "kept_late" and not world.stepped:
+                    by = [found for found in world.machines if _in_time(found, fault, duty)]
+                    if by:
+                        yield f"{kind} of {fault.id} could have been told in time by {by[0].role or 'us'}"
+
+
+def _in_time(machine: Machine, fault: Fault, duty: Duty) -> bool:
+    """Whether a machine had the time to tell, whatever the other one did."""
+    since = _true(machine, duty.since)
+    # The time to find it out counts from when it was there to be found.
+    begin = max(since, _true(machine, fault.detected_at) if duty.kind == "fault" else since)
+    wait = calm(fault.flaps).total_seconds() if duty.kind == "recovery" else 0.0
+    enough = ENOUGH + wait + (TAKE_OVER if machine.role else 0.0)
+    return _could(_knowing(machine, fault), begin, since + PROMISE.total_seconds(), enough)
 
 
 def _alarms(world: World) -> Iterator[str]:

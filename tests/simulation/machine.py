@@ -54,12 +54,17 @@ class Clock:
 
 
 class Disk:
-    """What survives a kill: the last committed state of every record, and how far it was merged."""
+    """What survives a kill: the last committed state of every record, and how far it was merged.
 
-    def __init__(self, identity: int, ever: dict[str, Fault]) -> None:
+    `since` is when it came into its machine, `learned` when it first had a fault.
+    """
+
+    def __init__(self, identity: int, world: "World") -> None:
         self.identity = identity
-        self.ever = ever
+        self.since = world.true
+        self.learned: dict[str, float] = {}
         self.kept: Kept = {}
+        self._world = world
         self.full = False
         self.revision = 0
         self.merged = 0
@@ -86,7 +91,8 @@ class Disk:
             key = type(record), record.id
             self.kept[key] = record
             if isinstance(record, Fault):
-                self.ever[record.id] = record
+                self._world.ever[record.id] = record
+                self.learned.setdefault(record.id, self._world.true)
             if isinstance(record, Fault | Duty | Delivery):
                 self._changed.pop(key, None)
                 self._changed[key] = self.revision
@@ -110,12 +116,11 @@ class Machine:
         self.world, self.role = world, role
         self.random: random.Random = world.random
         self.clock = Clock(world)
-        self.disk = Disk(1 + len(world.machines), world.ever)
+        self.disks = [Disk(1 + len(world.machines), world)]
         self.alive = self.frozen = False
         self.uplink: list[tuple[float, bool]] = [(0.0, True)]
         self.lives: list[list[float]] = []
         self.frozen_at: set[float] = set()
-        self.lost_disks = 0
         self.life = 0
         self.engine: Engine | None = None
         self.pair: Pair | None = None
@@ -123,6 +128,16 @@ class Machine:
         self._looked_at = 0.0
         self._readings: dict[str, Reading] = {}
         self._late: list[tuple[Try, Outcome]] = []
+
+    @property
+    def disk(self) -> Disk:
+        """The disk it has."""
+        return self.disks[-1]
+
+    @property
+    def lost_disks(self) -> int:
+        """How many it has lost."""
+        return len(self.disks) - 1
 
     @property
     def awake(self) -> bool:
@@ -180,8 +195,7 @@ class Machine:
         down = self.random.choice((0.5, 3.0, 30.0, 600.0, 3000.0)) * self.random.uniform(0.5, 1.5)
         self.world.at(self.world.true + down, "start", self)
         if told and self.random.random() < 0.2:
-            self.lost_disks += 1
-            self.disk = Disk(self.disk.identity + 100, self.world.ever)
+            self.disks.append(Disk(self.disk.identity + 100, self.world))
 
     def freeze(self) -> None:
         """Stop it without ending it."""
