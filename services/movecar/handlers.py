@@ -60,9 +60,7 @@ _REMINDERS = {
 }
 """A step of the desk's chain → how the case's history names it."""
 _CASES = cast(Table, Case.__table__)
-_AT_THE_DESK = select(_CASES.c.id).where(
-    _CASES.c.id.in_(bindparam("ids", expanding=True)), _CASES.c.status.in_(sorted(AT_THE_DESK))
-)
+_STANDING = select(_CASES.c.id, _CASES.c.status).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
 _OPENED = select(_CASES.c.id, _CASES.c.created_at).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
 _CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two machines of ours may be apart."""
@@ -117,9 +115,9 @@ class Reports:
         """Take recordings into the catalogue; consoles show them, the desk is told of those of its cases."""
         await take_in(session, events, self._rules.clock.now())
         await self._tell(session, events)
-        desks = await session.scalars(_AT_THE_DESK, {"ids": padded({event.case_id for event in events})})
-        for case_id in desks.all():
-            if (case := await find_case(session, case_id)) is not None:
+        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        for case_id, status in standing.all():
+            if status in AT_THE_DESK and (case := await find_case(session, case_id)) is not None:
                 await tell_desk(session, self._rules, case)
 
     async def on_calls_placed(self, session: AsyncSession, event: CallsPlaced) -> None:

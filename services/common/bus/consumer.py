@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Insert
+from sqlalchemy import String, Table, Text, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +16,7 @@ from services.common.bus.contract import Bus, Entry
 from services.common.bus.dead_letters import DeadLetters
 from services.common.bus.routing import is_urgent
 from services.common.clock import Clock
-from services.common.database import Database, is_outage
+from services.common.database import Database, UtcDateTime, is_outage
 from services.common.events import Event, decode
 from services.common.metrics import EVENTS_HANDLED
 from services.common.models import HandledEvent
@@ -51,11 +51,23 @@ _FIRST_WAIT_SECONDS = 0.05
 _OUTAGE_WAIT_SECONDS = 0.5
 _REPLAY_EVERY_SECONDS = 2.0
 
-_HANDLED = HandledEvent.__table__
-_NOTE_NEW: dict[str, Insert] = {
-    name: dialect.insert(_HANDLED).on_conflict_do_nothing().returning(_HANDLED.c.event_id)
-    for name, dialect in (("postgresql", postgresql), ("sqlite", sqlite))
-}
+_HANDLED = cast(Table, HandledEvent.__table__)
+_NOTE_EACH = sqlite.insert(_HANDLED).on_conflict_do_nothing().returning(_HANDLED.c.event_id)
+# One text whatever the number of events: with a row of VALUES for each, PostgreSQL plans every number anew.
+# (TEXT, as the driver would have to ask for what an array of VARCHAR is, on every connection.)
+_NOTE_ALL = (
+    postgresql.insert(_HANDLED)
+    .from_select(
+        ["consumer", "event_id", "handled_at"],
+        select(
+            bindparam("name", type_=String),
+            func.unnest(bindparam("ids", type_=postgresql.ARRAY(Text))),
+            bindparam("now", type_=UtcDateTime),
+        ),
+    )
+    .on_conflict_do_nothing()
+    .returning(_HANDLED.c.event_id)
+)
 
 
 class Unreadable(Exception):
@@ -159,8 +171,10 @@ class Consumer:
         now = self._clock.now()
         # In one order everywhere, or two instances could wait for each other.
         ids = sorted({entry.event_id for entry in entries})
+        if self._database.dialect == "postgresql":
+            return set(await session.scalars(_NOTE_ALL, {"name": self.name, "ids": ids, "now": now}))
         rows = [{"consumer": self.name, "event_id": event_id, "handled_at": now} for event_id in ids]
-        return set(await session.scalars(_NOTE_NEW[self._database.dialect], rows))
+        return set(await session.scalars(_NOTE_EACH, rows))
 
     async def _dispatch(self, session: AsyncSession, entry: Entry) -> None:
         await self._run(session, [_read(entry)])

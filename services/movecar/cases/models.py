@@ -30,6 +30,12 @@ class Case(Base):
             postgresql_where=text("deadline_at IS NOT NULL"),
         ),
         Index("ix_cases_created", "created_at", "id"),
+        Index(
+            "ix_cases_escalation_id",
+            "escalation_id",
+            sqlite_where=text("escalation_id IS NOT NULL"),
+            postgresql_where=text("escalation_id IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -50,10 +56,10 @@ class Case(Base):
     owner_name_masked: Mapped[str | None] = mapped_column(String(100))
     owner_phone_masked: Mapped[str | None] = mapped_column(String(40))
     numbers_sealed: Mapped[list[str]] = mapped_column(JSON)
-    contact_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    contact_id: Mapped[str | None] = mapped_column(String(32))
     contacts: Mapped[int] = mapped_column(Integer)
     attention_reason: Mapped[AttentionReason | None] = mapped_column(String(40))
-    escalation_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    escalation_id: Mapped[str | None] = mapped_column(String(32))
     escalation_reason: Mapped[EscalationReason | None] = mapped_column(String(30))
     escalation_status: Mapped[EscalationStatus | None] = mapped_column(String(16))
     escalation_seq: Mapped[int | None] = mapped_column(BigInteger)

@@ -66,7 +66,7 @@ async def change_cases(
     by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for case, values in changes:
         row = {f"new_{name}": value for name, value in values.items()}
-        row |= {"row_id": case.id, "row_status": case.status, "row_version": case.version}
+        row |= {"row_id": case.id, "row_version": case.version}
         by_columns.setdefault(tuple(sorted(values)), []).append(row)
     for columns, rows in by_columns.items():
         changed = await session.execute(_update_of(columns), rows)
@@ -76,14 +76,14 @@ async def change_cases(
 
 @lru_cache(maxsize=128)
 def _update_of(columns: tuple[str, ...]) -> Update:
-    """The guarded update of these columns; building it costs as much as running it."""
+    """The guarded update of these columns; building it costs as much as running it.
+
+    Every change raises the version, so it guards the status too. With the status beside it PostgreSQL may
+    look for the row among all cases of that status.
+    """
     return (
         update(_CASES)
-        .where(
-            _CASES.c.id == bindparam("row_id"),
-            _CASES.c.status == bindparam("row_status"),
-            _CASES.c.version == bindparam("row_version"),
-        )
+        .where(_CASES.c.id == bindparam("row_id"), _CASES.c.version == bindparam("row_version"))
         .values({name: bindparam(f"new_{name}") for name in columns})
     )
 
