@@ -18,6 +18,7 @@ from services.common.clock import Clock, SystemClock
 from services.common.crypto import Keys
 from services.common.database import Database
 from services.common.events import Event
+from services.common.evidence import Source
 from services.common.http.auth import Tokens
 from services.common.http.endpoint import API, Boundary, Endpoint
 from services.common.http.openapi import make_openapi, render_docs
@@ -55,6 +56,8 @@ class Kernel:
     """The readiness checks of the services in this process, once it is wired."""
     warnings: dict[str, Check] = field(default_factory=dict)
     """Their warnings."""
+    evidence: dict[str, Source] = field(default_factory=dict)
+    """What they can prove, by clause of the contract."""
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Kernel":
@@ -98,6 +101,8 @@ class Service:
     checks: Mapping[str, Check] = field(default_factory=dict)
     warnings: Mapping[str, Check] = field(default_factory=dict)
     """What is not well though cases are taken and calls placed: `/readyz` names it and stays 200."""
+    evidence: Mapping[str, Source] = field(default_factory=dict)
+    """What can be proved of the contract's clauses, for the board (D6)."""
     start: Callable[[], Awaitable[None]] = _nothing
     drain: Callable[[], Awaitable[None]] = _nothing
     """Lets go of requests that wait or stream, so that the server can stop."""
@@ -142,6 +147,7 @@ class Process:
         for service in services:
             kernel.checks.update(service.checks)
             kernel.warnings.update(service.warnings)
+            kernel.evidence.update(service.evidence)
 
     async def start(self) -> None:
         """Start the services, then their consumers and tasks, then listen.

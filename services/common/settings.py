@@ -144,6 +144,7 @@ class Settings(BaseSettings):
     operators_after: Annotated[float, Field(ge=0, le=86_400)] = 300
     certificates: str = ""
     certificate_days: Annotated[int, Field(ge=1, le=365)] = 14
+    drill_every_days: Annotated[int, Field(ge=1, le=3660)] = 90
     ack_remind: Annotated[float, Field(ge=1, le=3600)] = 60
     ack_call: Annotated[float, Field(ge=1, le=3600)] = 180
     ack_again: Annotated[float, Field(ge=10, le=3600)] = 120

@@ -4,6 +4,7 @@ import ssl
 
 from services.common.ami import Address, AmiLink
 from services.common.ami.actions import LITTLE
+from services.common.evidence import Source, endpoint
 from services.common.http.ended_sessions import EndedSessions
 from services.common.http.live import LiveStream
 from services.common.service import Kernel, Service
@@ -13,6 +14,8 @@ from services.escalation.api import EscalationApi
 from services.escalation.chain.api import ChainApi
 from services.escalation.chain.auditor import Auditor
 from services.escalation.chain.steps import Chain
+from services.escalation.contract.chain import ChainEvidence
+from services.escalation.contract.feed import FeedEvidence
 from services.escalation.deliveries import DeliveryApi
 from services.escalation.desk_calls.line import EVENT_NAMES, DeskLine
 from services.escalation.desk_calls.queue import DeskCalls
@@ -24,6 +27,8 @@ from services.escalation.handlers import Handlers
 from services.escalation.push import Pusher
 from services.escalation.readers import ReaderApi
 from services.escalation.witnesses import Witnesses
+
+NAME = "escalation"
 
 
 def build(kernel: Kernel) -> Service:
@@ -43,6 +48,11 @@ def build(kernel: Kernel) -> Service:
     stream = LiveStream("feed", tail, kernel.tokens)
     api = EscalationApi(database, escalations, tail, stream, kernel.tokens, witnesses)
     faults = Faults(kernel, feed, witnesses, line)
+    evidence: dict[str, Source] = {
+        "C2": FeedEvidence(database, feed, clock, pushing=bool(settings.desk_push_url)),
+        "C3": ChainEvidence(database, auditor, clock),
+        "C4": faults.evidence,
+    }
     tasks = {
         "feed": tail.run,
         "sessions": sessions.refresh,
@@ -64,13 +74,14 @@ def build(kernel: Kernel) -> Service:
         await sessions.start()
 
     return Service(
-        name="escalation",
+        name=NAME,
         endpoints=[
             *api.endpoints,
             *ReaderApi(database, feed, escalations, clock).endpoints,
             *ChainApi(database).endpoints,
             *DeliveryApi(database, None if pusher is None else lambda: pusher.target_away).endpoints,
             *faults.endpoints,
+            endpoint(NAME, evidence, clock),
         ],
         routes=faults.routes,
         handlers=Handlers(escalations, calls, sessions, faults.incidents, faults.unanswered).table,
@@ -78,6 +89,7 @@ def build(kernel: Kernel) -> Service:
         independent_tasks={**faults.independent_tasks, **lines},
         checks={"chain": auditor.check},
         warnings=faults.warnings,
+        evidence=evidence,
         start=start,
         drain=tail.close,
         close=faults.close,

@@ -1,6 +1,8 @@
 """The composition root of the operator's side: `build` wires everything and starts nothing."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from services.common.http.inputs import MAX_UPLOAD_BYTES
@@ -12,6 +14,9 @@ from services.movecar.cases.live import CaseStream
 from services.movecar.cases.lookups import Lookups
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.cases.wish_api import WishApi
+from services.movecar.contract.api import BoardApi
+from services.movecar.contract.board import Ask, Board
+from services.movecar.contract.clauses import CLAUSES
 from services.movecar.gateway import Gateway
 from services.movecar.handlers import Reports
 from services.movecar.people import api as people_api
@@ -25,8 +30,8 @@ from services.movecar.registry.choice import LocalSource, choose_registry
 NAME = "movecar"
 
 
-def build(kernel: Kernel) -> Service:
-    """Wire the service."""
+def build(kernel: Kernel, neighbours: Mapping[str, Ask] = MappingProxyType({})) -> Service:
+    """Wire the service; `neighbours` are asked for their part of the contract board."""
     rules = CaseRules(kernel.settings, kernel.keys, kernel.clock)
     passwords = Passwords()
     sessions = Sessions(kernel, passwords)
@@ -34,6 +39,7 @@ def build(kernel: Kernel) -> Service:
     lookups = Lookups(kernel.database, rules, registry.registry)
     deadlines = Deadlines(kernel.database, rules)
     stream = CaseStream(kernel, rules)
+    board = Board(CLAUSES, kernel.evidence, neighbours, kernel.clock)
     presence = Presence(kernel.database, kernel.clock)
 
     tasks = {
@@ -59,6 +65,7 @@ def build(kernel: Kernel) -> Service:
             *CaseApi(kernel.database, rules).endpoints(),
             *RecordingApi(kernel).endpoints(),
             *WishApi(kernel.database, rules).endpoints(),
+            *BoardApi(board, kernel.clock).endpoints,
             stream.endpoint(),
         ],
         routes=console.routes(kernel.settings.is_demo),
@@ -74,18 +81,19 @@ def build(kernel: Kernel) -> Service:
 
 def build_with_neighbours(kernel: Kernel) -> Service:
     """Wire the service for a process of its own: outbound and escalation are elsewhere."""
-    service = build(kernel)
     desk = Gateway(
         kernel.settings.escalation_listen,
-        forwarded=("feed", "escalations", "faults"),
+        forwarded=("feed", "escalations", "faults", "contract/escalation"),
         away=("desk_unavailable", "110接警服务暂时不可用，请稍后重试"),
     )
     caller = Gateway(
         kernel.settings.outbound_listen,
-        forwarded=("call-scripts", "incidents", "call-records", "trunks"),
+        forwarded=("call-scripts", "incidents", "call-records", "trunks", "contract/outbound"),
         away=("caller_unavailable", "外呼服务暂时不可用，请稍后重试"),
         max_body=MAX_UPLOAD_BYTES,  # a call script brings the scan of its notice
     )
+
+    service = build(kernel, {"escalation": desk.ask, "outbound": caller.ask})
 
     async def start() -> None:
         await service.start()

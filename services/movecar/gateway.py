@@ -35,6 +35,9 @@ _HOP_BY_HOP = frozenset(
     }
 )
 
+_WHO = ("Authorization", "Cookie")
+_ASK_SECONDS = 5.0
+
 
 class Gateway:
     """A neighbour at `address` (HOST:PORT); API paths that begin with one of `forwarded` go there.
@@ -93,6 +96,18 @@ class Gateway:
             async with self._get(f"{API}/openapi.json") as response:
                 return [await response.json()]
         return []
+
+    async def ask(self, path: str, request: web.Request) -> bytes:
+        """Return what the neighbour answers to a GET in the name of whoever sent `request`.
+
+        Raises aiohttp.ClientError or TimeoutError when it does not answer, or not with 200.
+        """
+        who = {name: request.headers[name] for name in _WHO if name in request.headers}
+        timeout = aiohttp.ClientTimeout(total=_ASK_SECONDS)
+        async with self._open().get(
+            f"{self._base}{API}{path}", headers=who, timeout=timeout, raise_for_status=True
+        ) as response:
+            return await response.read()
 
     def _get(self, path: str) -> Any:
         return self._open().get(self._base + path, timeout=aiohttp.ClientTimeout(total=2))

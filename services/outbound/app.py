@@ -7,6 +7,7 @@ import structlog
 
 from services.common.ami import Address, AmiLink
 from services.common.events import SessionEnded
+from services.common.evidence import endpoint
 from services.common.http.ended_sessions import EndedSessions
 from services.common.service import Kernel, Service
 from services.common.settings import MAIN_NODE
@@ -70,6 +71,7 @@ def build(kernel: Kernel) -> Service:
             *evidence.endpoints,
             *scripts.endpoints,
             *TrunkApi(settings.instance, engine.switchboard, engine.lines).endpoints,
+            endpoint(NAME, evidence.clauses, kernel.clock),
         ],
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
@@ -79,6 +81,7 @@ def build(kernel: Kernel) -> Service:
             "calls": engine.failing.some,
             "calls_stopped": engine.failing.all,
         },
+        evidence=evidence.clauses,
         start=start,
         close=close,
     )

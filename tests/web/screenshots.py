@@ -37,13 +37,16 @@ async def _shoot(page: Page, name: str) -> None:
 
 
 async def _others(browser: Browser, address: str) -> None:
-    """Photograph a page of the supervisor's, and the administrator's."""
+    """Photograph pages of the supervisor's, and the administrator's."""
     supervisor = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
     await log_in(supervisor, address, "sup1")
     await supervisor.get_by_role("button", name="录音", exact=True).click()
     await supervisor.get_by_role("button", name="听录音").first.click()
     await supervisor.locator("audio").wait_for()
     await _shoot(supervisor, "recordings")
+    await supervisor.get_by_role("button", name="合同看板").click()
+    await supervisor.locator("article.clause").last.wait_for()
+    await _shoot(supervisor, "contract")
 
     admin = await (await browser.new_context(viewport=WINDOW, locale="zh-CN")).new_page()
     await log_in(admin, address, "adm1")
@@ -59,7 +62,7 @@ async def main() -> None:
     """Run a demo, let something happen, photograph it."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory:
-        settings = demo_settings(Path(directory), sandbox_speed=20)
+        settings = demo_settings(Path(directory), sandbox_speed=20, reconcile_after=1)
         async with everything(settings) as process, launched() as browser:
             await _open_cases(process.address)
 
@@ -95,11 +98,19 @@ async def main() -> None:
             await desk.get_by_role("region", name="处置中").get_by_text("张警官 020123").wait_for()
             async with Client(process.address) as supervisor:
                 await supervisor.log_in("sup1", PASSWORD)
-                await supervisor.post("/faults", {"component": "registry", "reason": "省厅平台无应答"})
+                _, fault = await supervisor.post(
+                    "/faults", {"component": "registry", "reason": "省厅平台无应答"}
+                )
             await desk.locator(".fault-news").wait_for()
             await desk.get_by_text("催办经过").first.click()
             await desk.get_by_text("下一步").wait_for()
             await _shoot(desk, "desk")
+            async with Client(process.address) as supervisor:
+                await supervisor.log_in("sup1", PASSWORD)
+                note = {"channel": "phone", "note": "电话告知接警台李警官，已知悉"}
+                await supervisor.post(f"/faults/{fault['id']}/notices", note)
+                await supervisor.post(f"/faults/{fault['id']}/recover", {})
+                await desk.locator(".fault-news").get_by_text("已恢复").wait_for()
             await _others(browser, process.address)
 
 

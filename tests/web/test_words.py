@@ -6,6 +6,7 @@ import pytest
 from playwright.async_api import Page
 
 from services.common.events import AttemptOutcome, AttemptState, CallMode, ContactOutcome, EscalationReason
+from services.common.evidence import Status as ClauseStatus
 from services.common.http.auth import ROLES
 from services.escalation.chain.policy import Priority, Step
 from services.escalation.desk_calls.line import Outcome as DeskCallOutcome
@@ -70,6 +71,7 @@ LISTS: dict[str, set[str]] = {
     "AUDIENCES": set(get_args(Audience)),
     "NOTICE_KINDS": set(get_args(DutyKind)),
     "NOTICE_STATUSES": set(get_args(NoticeStatus)),
+    "CLAUSE_STATUSES": set(get_args(ClauseStatus)),
     "TRUNK_STATES": {str(state) for state in TrunkState},
     "SCRIPT_STATUSES": set(get_args(Standing)),
     "COLORS": {str(color) for color in Color},

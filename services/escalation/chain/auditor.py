@@ -4,7 +4,7 @@ The chain itself could be what is broken, so this looks at the rows alone. It re
 complete look found nothing, and not for ever: an auditor that has stopped looking is not well either.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -39,6 +39,21 @@ class Auditor:
         self._looked_at = clock.now()
         self._violations: dict[str, str] = {}
 
+    @property
+    def violations(self) -> int:
+        """How many escalations the last look found whose chain was not kept."""
+        return len(self._violations)
+
+    @property
+    def looked_at(self) -> datetime:
+        """When it last looked at all of them, or began."""
+        return self._looked_at
+
+    @property
+    def stale(self) -> bool:
+        """Whether the last look is too long ago to say anything of now."""
+        return self._clock.now() - self._looked_at > _STALE
+
     async def run(self) -> None:
         """Look for ever."""
         await repeat(self.look, self._clock, _EVERY_SECONDS, "chain_auditor_waits")
@@ -71,7 +86,7 @@ class Auditor:
 
     async def check(self) -> str | None:
         """Readiness: None only while a recent look at all of them found nothing."""
-        if self._clock.now() - self._looked_at > _STALE:
+        if self.stale:
             return "escalations are not being checked"
         if self._violations:
             return f"{len(self._violations)} escalations wait past their deadline"

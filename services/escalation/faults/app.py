@@ -7,6 +7,7 @@ from aiohttp import web
 
 from services.common.service import Check, Kernel
 from services.common.settings import Settings
+from services.escalation.contract.notices import NoticeEvidence
 from services.escalation.desk_calls.line import DeskLine
 from services.escalation.faults.api import FaultApi
 from services.escalation.faults.channels.choice import choose
@@ -62,6 +63,9 @@ class Faults:
         self.people = People(self.engine, self._journal, clock)
         self.incidents = Incidents(self.engine, self._journal, clock)
         self.unanswered = Unanswered(self.engine, self._journal, clock)
+        self.evidence = NoticeEvidence(
+            self._journal, kernel.database, clock, timedelta(days=settings.drill_every_days)
+        )
         self._watch = Watch(self.engine, Lookout(kernel), channels, clock, settings.desk_phone, self._link)
         self.endpoints = FaultApi(self._journal, self.people, clock, self.pair).endpoints
         self.routes = [web.get("/watchz", self._watch.watchz)]

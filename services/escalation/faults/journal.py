@@ -41,6 +41,7 @@ from services.common.database import Database, UtcDateTime
 from services.escalation.faults.book import KEEP_MAINTENANCE
 from services.escalation.faults.records import (
     KINDS,
+    UNKEPT,
     Beat,
     Component,
     Delivery,
@@ -235,6 +236,11 @@ class Journal:
             )
         return [(duty, [one for one in deliveries if one.duty == duty.id]) for duty in duties]
 
+    async def promises(self, since: datetime) -> list[Duty]:
+        """Return what the desk was owed from a moment on, or is owed still; see `promised`."""
+        async with self._database.reading() as session:
+            return await _read(session, Duty, promised(_DUTIES, _FAULTS, since))
+
     async def plans(self, after: datetime) -> list[Maintenance]:
         """Return the planned work that ends after a moment, in order."""
         async with self._database.reading() as session:
@@ -299,6 +305,23 @@ class Journal:
                 file.rename(file.with_name(f"{file.name}.damaged-{stamp}"))
         log.error("journal_damaged", path=str(self.path))
         self._database, self._prepared = self._connect(), False
+
+
+def promised(duties: Table, faults: Table, since: datetime) -> Select[Any]:
+    """Select the desk's notices of faults and recoveries since a moment, and all not given; no drills.
+
+    For the journal's tables and for those of the main database that follow them.
+    """
+    return (
+        select(duties)
+        .join(faults, faults.c.id == duties.c.subject)
+        .where(
+            duties.c.audience == "desk",
+            duties.c.kind.in_(("fault", "recovery")),
+            ~faults.c.drill,
+            or_(duties.c.since >= since, duties.c.state.in_(sorted(UNKEPT))),
+        )
+    )
 
 
 async def _add_columns(connection: AsyncConnection, table: Table) -> None:

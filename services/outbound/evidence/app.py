@@ -6,9 +6,11 @@ from typing import Final, Self
 
 import structlog
 
+from services.common.evidence import Source
 from services.common.http.endpoint import Endpoint
 from services.common.service import Kernel
 from services.outbound.evidence.api import EvidenceApi
+from services.outbound.evidence.clauses import CallEvidence, RecordingEvidence
 from services.outbound.evidence.collector import Collector
 from services.outbound.evidence.reconciler import Reconciler
 from services.outbound.evidence.recordings import collected_recordings
@@ -22,10 +24,11 @@ not whole, and a look at the spool."""
 
 @dataclass(frozen=True)
 class Evidence:
-    """What has to be kept running, and what is answered."""
+    """What has to be kept running, what is answered, and what it proves of the contract's clauses."""
 
     tasks: Mapping[str, Callable[[], Awaitable[None]]]
     endpoints: Sequence[Endpoint]
+    clauses: Mapping[str, Source]
 
     @classmethod
     def of(cls, kernel: Kernel) -> Self:
@@ -47,4 +50,8 @@ class Evidence:
             ).run
         else:
             log.warning("call_records_not_collected")
-        return cls(tasks, EvidenceApi(database, clock, files, recordings, after=after).endpoints)
+        clauses: dict[str, Source] = {
+            "B4": CallEvidence(database, clock, files),
+            "B8": RecordingEvidence(database, clock, files),
+        }
+        return cls(tasks, EvidenceApi(database, clock, files, recordings, after=after).endpoints, clauses)

@@ -4,6 +4,7 @@
 import { ACTIONS } from "./actions.js";
 import { CaseCard } from "./card.js";
 import { checkingPage } from "./checking.js";
+import { contractPage } from "./contract.js";
 import { arrange, h, setText } from "./dom.js";
 import { entryForm } from "./entry.js";
 import { FaultNews } from "./faultnews.js";
@@ -30,11 +31,12 @@ const FAULTS_EVERY_MS = 15_000;
 const FURTHER = [
   { name: "recordings", label: "录音", make: recordingsPage, roles: ["supervisor", "auditor"] },
   { name: "incidents", label: "异常", make: incidentsPage, roles: ["supervisor", "auditor"] },
-  { name: "faults", label: "故障", make: faultsPage, roles: ["supervisor"] },
+  { name: "faults", label: "故障", make: faultsPage, roles: ["supervisor", "auditor"] },
   { name: "wishes", label: "勿呼名单", make: wishesPage, roles: ["supervisor", "auditor"] },
   { name: "checking", label: "话单核对", make: checkingPage, roles: ["supervisor", "auditor"] },
   { name: "lines", label: "线路", make: linesPage, roles: ["supervisor", "auditor"] },
   { name: "scripts", label: "话术", make: scriptsPage, roles: ["supervisor", "auditor"] },
+  { name: "contract", label: "合同看板", make: contractPage, roles: ["supervisor", "auditor"] },
 ];
 
 export function casesPage({ user, config, frame }) {
@@ -137,7 +139,7 @@ export function casesPage({ user, config, frame }) {
   const tabs = frame.setTabs(element, [
     { name: "live", label: "未结案件", element: board, focus: () => entry?.focus() },
     { name: "search", label: "查询", element: search.element, focus: search.focus },
-    ...FURTHER.filter(({ roles }) => roles.includes(user.role)).map(({ name, label, make }) => ({ name, label, ...make({ user }) })),
+    ...FURTHER.filter(({ roles }) => roles.includes(user.role)).map(({ name, label, make }) => ({ name, label, ...make({ user, go: (page) => tabs.select(page) }) })),
   ]);
   const faults = user.role === "supervisor" ? watchFaults(frame.news) : null;
 

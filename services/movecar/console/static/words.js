@@ -306,6 +306,13 @@ export const CHANNELS = {
   desk_call: "接警台电话",
 };
 
+export const CLAUSE_STATUSES = {
+  ok: "履行中",
+  warning: "需注意",
+  breached: "已违约",
+  no_evidence: "暂无证据",
+};
+
 export const RECORDING_FAULTS = {
   empty: "没有声音",
   no_wav: "不是录音文件",

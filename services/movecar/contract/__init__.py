@@ -1,0 +1,1 @@
+"""The contract board: each clause with its live evidence (D6)."""
