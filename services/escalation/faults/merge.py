@@ -9,19 +9,17 @@ crash in between merges the same rows again, in vain.
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-import structlog
 from sqlalchemy import Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import Clock
-from services.common.database import Database, is_outage
+from services.common.database import Database
+from services.common.tasks import repeat
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.models import FaultDuty, FaultNotice, FaultRow
 from services.escalation.faults.pair.joined import joined
 from services.escalation.faults.records import Delivery, Duty, Fault, Record
-
-log = structlog.get_logger(__name__)
 
 MERGED = "merged"
 SHARED = 0
@@ -59,15 +57,11 @@ class Merger:
 
     async def run(self) -> None:
         """Merge for ever; a database that is away only delays it."""
-        while True:
-            try:
-                while await self.merge():
-                    pass
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                log.warning("fault_merge_waits", error=repr(error))
-            await self._clock.sleep(_EVERY_SECONDS)
+        await repeat(self._catch_up, self._clock, _EVERY_SECONDS, "fault_merge_waits")
+
+    async def _catch_up(self) -> None:
+        while await self.merge():
+            pass
 
     async def merge(self) -> int:
         """Merge up to 200 changes; return how many there were. Raises what either database raises."""
