@@ -175,8 +175,7 @@ async def test_killed_in_the_middle_of_calls_it_loses_no_case_and_rings_nobody_t
                 _, page = await client.get("/cases?status=calling")
                 if any(case["attempts"] for case in page["items"]):
                     break
-        child.kill()
-        await child.ended()
+        await child.kill()
         child.environment["MOVECAR_SANDBOX_SPEED"] = "60"  # the rest need not take as long
         await child.start()
         await child.ready()
@@ -195,7 +194,7 @@ async def test_an_interrupt_stops_it_cleanly_also_with_streams_open(tmp_path: Pa
         await client.log_in("op1")
         async with client.http.get(f"{client.base}/api/v1/events") as stream:
             assert stream.status == 200
-            child.kill(signal.SIGINT)
+            await child.kill(signal.SIGINT)
             assert await child.ended(10) == 0
         assert "Traceback" not in child.log.read_text()
         assert "Task was destroyed" not in child.log.read_text()

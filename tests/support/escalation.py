@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -12,24 +11,22 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from deploy.stack.account import as_account, myself
 from deploy.stack.ports import free_port
 from services.common.clock import SystemClock
 from services.common.crypto import Keys
 from services.common.http.auth import Principal, Role, Tokens
 from services.common.ids import new_id
-from tests.support.program import ROOT
+from tests.support.program import ROOT, Child
 from tests.support.running import SECRET as KEY
 
 
-class Escalation:
+class Escalation(Child):
     """`python -m services.escalation` with nothing to lean on."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
         self.address = f"127.0.0.1:{free_port()}"
-        self.log = directory / "escalation.log"
         self.movecar, self.outbound = free_port(), free_port()
-        self.environment = {
+        settings = {
             "MOVECAR_DATA_DIR": str(directory / "var"),
             "MOVECAR_SECRET_KEY": KEY,
             "MOVECAR_DATABASE_URL": f"postgresql+asyncpg://nobody:none@127.0.0.1:{free_port()}/none",
@@ -38,25 +35,8 @@ class Escalation:
             "MOVECAR_OUTBOUND_LISTEN": f"127.0.0.1:{self.outbound}",
             "MOVECAR_ESCALATION_LISTEN": self.address,
             "MOVECAR_FAULT_AFTER": "2",
-            **environment,
         }
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *as_account([sys.executable, "-m", "services.escalation"], myself(), [], "KILL"),
-                cwd=ROOT,
-                env=os.environ | self.environment,
-                stdout=log,
-                stderr=log,
-            )
-
-    async def kill(self, number: int = signal.SIGKILL) -> None:
-        if self.process is not None and self.process.returncode is None:
-            self.process.send_signal(number)
-            if number == signal.SIGKILL:
-                await self.process.wait()
+        super().__init__("services.escalation", directory / "escalation.log", {**settings, **environment})
 
     async def command(self, *arguments: str) -> str:
         """Run a command of the product with the same settings; it must succeed."""

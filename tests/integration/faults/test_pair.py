@@ -108,8 +108,8 @@ async def test_the_standby_tells_of_what_happens_while_the_active_one_is_gone_an
         assert "双机对端" in await _missed(two.standby)
         if how == signal.SIGSTOP:
             await two.active.kill(signal.SIGCONT)
-        elif two.active.process is not None:
-            await two.active.process.wait()
+        else:
+            await two.active.ended()
             await two.active.start()
         await until_heard(two.active, heard=True)
         await until_heard(two.standby, heard=True)
