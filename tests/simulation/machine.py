@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,9 @@ from services.escalation.faults.engine import Engine, Outcome, Try
 from services.escalation.faults.merge import Row, merged
 from services.escalation.faults.pair.messages import Message, Role
 from services.escalation.faults.pair.news import unsettled
-from services.escalation.faults.pair.pair import Pair
-from services.escalation.faults.records import Delivery, Duty, Fault, Record
+from services.escalation.faults.pair.pair import HOLD, Pair
+from services.escalation.faults.records import Audience, Delivery, Duty, Fault, Record
+from tests.simulation.waking import next_moment
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -24,6 +25,7 @@ PROBE = 3.0
 FAULT_AFTER = 15.0
 TELL = 1.0
 """Seconds a notice waits for the other machine to know of it."""
+CHANNELS: Mapping[Audience, Sequence[str]] = {"desk": ["push", "sms"], "supervisor": ["email"]}
 _LONG_AFTER = START + timedelta(days=4000)
 Key = tuple[type[Record], str]
 Kept = dict[Key, Record]
@@ -56,7 +58,7 @@ class Clock:
 class Disk:
     """What survives a kill: the last committed state of every record, and how far it was merged.
 
-    `since` is when it came into its machine, `learned` when it first had a fault.
+    `since` is when it came into its machine, `learned` when that first knew of a fault, written down or not.
     """
 
     def __init__(self, identity: int, world: "World") -> None:
@@ -84,6 +86,9 @@ class Disk:
 
     async def write(self, records: Sequence[Record]) -> None:
         await _Moment()
+        for record in records:
+            if isinstance(record, Fault):
+                self.learned.setdefault(record.id, self._world.true)
         if self.full:
             raise OSError(28, "No space left on device")
         self.revision += 1
@@ -92,7 +97,6 @@ class Disk:
             self.kept[key] = record
             if isinstance(record, Fault):
                 self._world.ever[record.id] = record
-                self.learned.setdefault(record.id, self._world.true)
             if isinstance(record, Fault | Duty | Delivery):
                 self._changed.pop(key, None)
                 self._changed[key] = self.revision
@@ -155,7 +159,7 @@ class Machine:
         self.engine = Engine(
             self.disk,
             self.clock,
-            {"desk": ["push", "sms"], "supervisor": ["email"]},
+            CHANNELS,
             timedelta(seconds=FAULT_AFTER),
             pair=self.pair,
         )
@@ -309,7 +313,8 @@ class Machine:
         if engine is None:
             return
         now = self.world.true
-        soon = engine.next_moment()
+        hold = None if self.pair is None else HOLD
+        soon = next_moment(engine.book, CHANNELS, self.clock.now(), hold)
         if soon is not None:
             at = max((soon - self.clock.now()).total_seconds() + now, now + 0.01)
             self._send_at(at)

@@ -8,9 +8,8 @@ import structlog
 
 from services.escalation.faults import machine
 from services.escalation.faults.book import Book
-from services.escalation.faults.duties import ALARMS, FORGET, PROMISE, alarm, next_alarm, overrun
+from services.escalation.faults.duties import ALARMS, FORGET, PROMISE, alarm, overrun
 from services.escalation.faults.metrics import DUTIES_LATE
-from services.escalation.faults.policy import ORDER_HOLD
 from services.escalation.faults.records import UNKEPT, Audience, Delivery, Duty, Record
 
 log = structlog.get_logger(__name__)
@@ -49,28 +48,6 @@ def silenced(book: Book, duty: Duty) -> Iterator[Duty]:
         raised = book.duties.get(f"{duty.id}-{kind}")
         if raised is not None and raised.state in UNKEPT:
             yield replace(raised, state=machine.follow(machine.DUTIES, raised.state, "void"))
-
-
-def next_moment(book: Book, channels: Channels, now: datetime, hold: timedelta | None) -> datetime | None:
-    """Return when something falls due next; None: nothing does.
-
-    `hold`: how long a standby leaves a notice to the other machine; None where there is none.
-    """
-    moments: list[datetime] = []
-    for duty in book.unkept.values():
-        soon = next_alarm(duty, now)
-        moments += [soon] if soon is not None else []
-        moments += [duty.since + FORGET] if duty.audience != "desk" else []
-    for delivery in book.pending.values():
-        owed = book.duties.get(delivery.duty)
-        if owed is not None and delivery.channel in channels.get(owed.audience, ()):
-            moments.append(delivery.next_try_at)
-            if not delivery.tries and hold is not None:
-                moments.append(delivery.next_try_at + hold)
-            if owed.kind == "recovery":
-                moments.append(owed.since + ORDER_HOLD)
-    moments += [fault.planned_until for fault in book.faults.values() if fault.planned_until]
-    return min((moment for moment in moments if moment > now), default=None)
 
 
 def released(book: Book, now: datetime) -> Iterator[Record]:

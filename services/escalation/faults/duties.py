@@ -53,11 +53,3 @@ def alarm(duty: Duty, now: datetime) -> Iterator[Duty]:
     for kind, after in ALARMS:
         if now - duty.since >= after:
             yield Duty(f"{duty.id}-{kind}", duty.subject, kind, "supervisor", duty.since + after, duty.due_at)
-
-
-def next_alarm(duty: Duty, now: datetime) -> datetime | None:
-    """Return when the next alarm, or the deadline, of an unkept duty falls due."""
-    moments = [duty.due_at] if duty.state == "pending" else []
-    if duty.audience == "desk":
-        moments += [duty.since + after for _, after in ALARMS]
-    return min((moment for moment in moments if moment > now), default=None)

@@ -18,7 +18,7 @@ from services.common.clock import Clock
 from services.common.ids import new_id
 from services.escalation.faults import machine
 from services.escalation.faults.book import OWN_BEAT, Book
-from services.escalation.faults.deadlines import next_moment, released, risen, shifted, silenced
+from services.escalation.faults.deadlines import released, risen, shifted, silenced
 from services.escalation.faults.detection.judge import Reading, calm, judge
 from services.escalation.faults.duties import owed_for
 from services.escalation.faults.metrics import FAULTS_FOUND, JOURNAL_UNSAVED, NOTICE_SECONDS
@@ -26,7 +26,6 @@ from services.escalation.faults.pair.contract import Alone, Pairing
 from services.escalation.faults.pair.identity import fault_id
 from services.escalation.faults.pair.joined import Shared
 from services.escalation.faults.pair.news import Key, all_over, taken
-from services.escalation.faults.pair.pair import HOLD
 from services.escalation.faults.parts import part
 from services.escalation.faults.policy import FINAL, LEASE, pause, verdict
 from services.escalation.faults.records import (
@@ -270,11 +269,6 @@ class Engine:
         records.append(replace(duty, state=kept, kept_at=now, kept_by=delivery.channel))
         NOTICE_SECONDS.labels(duty.kind, duty.audience).observe(max(0.0, (now - duty.since).total_seconds()))
         return [*records, *silenced(self.book, duty)]
-
-    def next_moment(self) -> datetime | None:
-        """Return when something falls due without anything new being found; None: nothing does."""
-        hold = HOLD if self._pair.machine else None
-        return next_moment(self.book, self._channels, self._clock.now(), hold)
 
     async def _judge(self, name: str, reading: Reading, now: datetime) -> list[Record]:
         known = self.book.components.get(name)
