@@ -58,18 +58,17 @@ def _windows(machine: Machine, audience: str) -> list[tuple[float, float]]:
     return found
 
 
-def _knowing(machine: Machine, fault: Fault) -> list[tuple[float, float]]:
+def _knowing(machine: Machine, fault_id: str) -> list[tuple[float, float]]:
     """The same for the desk, as far as a machine knew of a fault: found it, or was told by the other one.
 
     With its disk it loses what it knew until it is told again. The one who could tell it may be down just
     then, and what neither knows neither can tell the desk.
     """
-    found_at = _true(machine, fault.detected_at) if machine.role == (fault.machine or None) else -1.0
     until = [disk.since for disk in machine.disks[1:]] + [machine.world.end]
     knew = [
-        # What it found it knew, whether the disk took it or not.
-        (disk.since if disk.since <= found_at < end else disk.learned.get(fault.id, end), end)
+        (disk.learned[fault_id], end)
         for disk, end in zip(machine.disks, until, strict=True)
+        if fault_id in disk.learned
     ]
     return [
         (max(start, begin), min(stop, end))
@@ -122,23 +121,17 @@ def _truth(world: World) -> Iterator[str]:
 
 
 def _nobody_left(world: World, told: dict[str, str], deadline: float) -> bool:
-    """Whether what the desk still believes was told by a machine that was not there to take it back."""
+    """Whether no machine that knew of what the desk still believes was there to take it back."""
     if len(world.machines) == 1:
         return False
-    open_ids = {fault_id for fault_id, kind in told.items() if kind == "fault"}
-    by = {
-        machine
-        for channel in world.channels
-        for at, notice, machine in channel.taken
-        if at <= deadline and notice.split("-")[0] in open_ids
-    }
-    # What a machine told and lost with its disk, the other one alone may know.
-    lost = any(machine.lost_disks for machine in world.machines)
-    knowing = [machine for machine in world.machines if lost or machine.role in by]
     begin = deadline - PROMISE.total_seconds()
     enough = ENOUGH + LONGEST_CALM.total_seconds() + TAKE_OVER
-    could = [_could(_windows(machine, "desk"), begin, deadline, enough) for machine in knowing]
-    return not all(could) if lost else not any(could)
+    return not any(
+        _could(_knowing(machine, fault_id), begin, deadline, enough)
+        for fault_id, kind in told.items()
+        if kind == "fault"
+        for machine in world.machines
+    )
 
 
 def _all_told(world: World) -> Iterator[str]:
@@ -168,7 +161,7 @@ def _in_time(machine: Machine, fault: Fault, duty: Duty) -> bool:
     begin = max(since, _true(machine, fault.detected_at) if duty.kind == "fault" else since)
     wait = calm(fault.flaps).total_seconds() if duty.kind == "recovery" else 0.0
     enough = ENOUGH + wait + (TAKE_OVER if machine.role else 0.0)
-    return _could(_knowing(machine, fault), begin, since + PROMISE.total_seconds(), enough)
+    return _could(_knowing(machine, fault.id), begin, since + PROMISE.total_seconds(), enough)
 
 
 def _alarms(world: World) -> Iterator[str]:
