@@ -4,17 +4,89 @@ import argparse
 import gc
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
-from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.simulation.invariants import broken
 from tests.simulation.world import Report, World, faults_of, quiet
 
+INTERRUPTED = 130
 _CHUNK = 8
+_SAY_YEARS = 500
+_SAY_SECONDS = 60.0
+
+
+@dataclass
+class Total:
+    """What has come out of the years so far, in the order of their seeds."""
+
+    years: int = 0
+    pairs: int = 0
+    failed: int = 0
+    faults: int = 0
+    kills: int = 0
+    notices: int = 0
+    duplicates: int = 0
+    twice: int = 0
+
+    def count(self, report: Report) -> None:
+        """Add a year."""
+        self.years += 1
+        self.pairs += report.machines > 1
+        self.failed += bool(report.broken)
+        self.faults += report.faults
+        self.kills += report.kills
+        self.notices += report.notices
+        self.duplicates += report.duplicates
+        self.twice += report.twice
+
+    def __str__(self) -> str:
+        return (
+            f"{self.years} years, {self.pairs} of two machines, {self.failed} failed: {self.faults} faults, "
+            f"{self.kills} kills, {self.notices} notices, {self.duplicates} repeated, "
+            f"{self.twice} given by both machines"
+        )
+
+
+class Progress:
+    """Says how far it is: every 500 years, or every minute; whoever reads a file sees it too."""
+
+    def __init__(self, seeds: range, console: Console) -> None:
+        self.total = Total()
+        self._seeds, self._console = seeds, console
+        self._began = self._said_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going."""
+        return time.monotonic() - self._began
+
+    def count(self, report: Report) -> None:
+        """Add a year; say of a failing one at once how it replays."""
+        self.total.count(report)
+        if report.broken:
+            self.say(f"seed {report.seed}: {len(report.broken)} broken, e.g. {report.broken[0]}")
+            self.say(f"  replay: python -m tests.simulation --seed {report.seed}")
+        done, due = self.total.years, time.monotonic() - self._said_at >= _SAY_SECONDS
+        if (due or done % _SAY_YEARS == 0) and done < len(self._seeds):
+            left = timedelta(seconds=round(self.seconds / done * (len(self._seeds) - done)))
+            self.say(f"{self.total}; {left} left; to go on from here: {self.rest()}")
+            self._said_at = time.monotonic()
+
+    def rest(self) -> str:
+        """Return the options that run what has not been counted."""
+        done = self.total.years
+        return f"--from {self._seeds.start + done} --seeds {len(self._seeds) - done}"
+
+    def say(self, text: str) -> None:
+        """Print a line, as long as it is."""
+        self._console.print(text, markup=False, soft_wrap=True)
 
 
 def year(seed: int) -> Report:
@@ -29,13 +101,15 @@ def year(seed: int) -> Report:
 
 def _ready() -> None:
     quiet()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one that counts says what was interrupted
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     gc.freeze()
     # A year's objects die with it; looking for cycles all the time costs a tenth.
     gc.set_threshold(100_000, 50, 50)
 
 
 def main() -> int:
-    """Exit status 1 when an invariant did not hold."""
+    """Exit status 1 when an invariant did not hold, 130 when it was interrupted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=10_000, help="how many years")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -44,39 +118,27 @@ def main() -> int:
     given = parser.parse_args()
     console = Console(highlight=False)
     if given.seed is not None:
-        _ready()
+        quiet()
         report = year(given.seed)
         console.print("\n".join(report.broken) or "every invariant held", markup=False)
         return 1 if report.broken else 0
-    began = time.monotonic()
     seeds = range(given.first, given.first + given.seeds)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with multiprocessing.Pool(given.jobs, _ready) as pool, Progress(*columns, console=console) as progress:
-        found = progress.track(pool.imap_unordered(year, seeds, _CHUNK), total=len(seeds))
-        reports = _watched(found, console)
-    failed = [report for report in reports if report.broken]
-    console.print(
-        f"{len(reports)} years, {sum(report.machines > 1 for report in reports)} of two machines, "
-        f"{len(failed)} failed: {sum(report.faults for report in reports)} faults, "
-        f"{sum(report.notices for report in reports)} notices, "
-        f"{sum(report.duplicates for report in reports)} repeated, "
-        f"{sum(report.twice for report in reports)} given by both machines, "
-        f"{sum(report.kills for report in reports)} kills; {time.monotonic() - began:.0f} s"
-    )
-    return 1 if failed else 0
-
-
-def _watched(found: Iterable[Report], console: Console) -> list[Report]:
-    """Return the reports; say of a failing seed how it replays as soon as it is known."""
-    reports = []
-    for report in found:
-        reports.append(report)
-        if report.broken:
-            console.print(
-                f"seed {report.seed}: {len(report.broken)} broken, e.g. {report.broken[0]}", markup=False
-            )
-            console.print(f"  replay: python -m tests.simulation --seed {report.seed}", markup=False)
-    return reports
+    progress = Progress(seeds, console)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupted = False
+    with multiprocessing.Pool(given.jobs, _ready) as pool:
+        try:
+            for report in pool.imap(year, seeds, _CHUNK):
+                progress.count(report)
+        except KeyboardInterrupt:
+            interrupted = True
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cost = f"{progress.seconds:.0f} s, {used.ru_utime + used.ru_stime:.0f} s of processor"
+    progress.say(f"{progress.total}; {cost}")
+    if interrupted:
+        progress.say(f"interrupted; to go on: {progress.rest()}")
+        return INTERRUPTED
+    return 1 if progress.total.failed else 0
 
 
 if __name__ == "__main__":
