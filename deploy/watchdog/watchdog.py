@@ -20,6 +20,7 @@ Settings are environment variables:
 """
 
 import argparse
+import collections.abc
 import contextlib
 import datetime
 import email.message
@@ -29,6 +30,7 @@ import hmac
 import json
 import os
 import pathlib
+import signal
 import smtplib
 import ssl
 import sys
@@ -40,6 +42,7 @@ import urllib.request
 EXIT_WELL, EXIT_DOWN, EXIT_MISUSED = 0, 1, 2
 PROBE_SECONDS = 4.0
 SEND_SECONDS = 10.0
+LONGEST_SENDING = 20.0
 LONGEST_PAUSE = 30.0
 CALM_SECONDS = 10.0
 _ZONE = datetime.timezone(datetime.timedelta(hours=8))
@@ -53,6 +56,25 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _HTTP = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> collections.abc.Iterator[None]:
+    """Raise TimeoutError when a block takes longer, whatever it waits for.
+
+    A timeout of a socket is one of each read: what answers a byte now and then would be waited for for ever,
+    and meanwhile nobody would look.
+    """
+
+    def ring(*_: object) -> None:
+        raise TimeoutError(f"longer than {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Misused(Exception):
@@ -73,7 +95,7 @@ class Settings:
                 raise Misused(f"WATCHDOG_{name} must be a number") from None
 
         self.url = read("URL", "http://127.0.0.1:8116").rstrip("/")
-        self.urls = [url.strip().rstrip("/") for url in self.url.split(",")]
+        self.urls = [url.strip().rstrip("/") for url in self.url.split(",") if url.strip()]
         self.state = pathlib.Path(read("STATE", "/var/lib/movecar-watchdog"))
         self.push_url, self.push_secret = read("PUSH_URL"), read("PUSH_SECRET")
         self.smtp_host, self.smtp_port = read("SMTP_HOST"), int(number("SMTP_PORT", "25"))
@@ -81,6 +103,8 @@ class Settings:
         self.smtp_user, self.smtp_password = read("SMTP_USER"), read("SMTP_PASSWORD")
         self.mail_from, self.mail_to = read("MAIL_FROM", "movecar-watchdog@localhost"), read("MAIL_TO")
         self.after, self.every = number("AFTER", "45"), number("EVERY", "5")
+        if not self.urls:
+            raise Misused("WATCHDOG_URL must name an address: where none is asked, nothing is ever wrong")
         for name, address in (*(("URL", url) for url in self.urls), ("PUSH_URL", self.push_url)):
             if address and urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
                 raise Misused(f"WATCHDOG_{name} must be an http or https address")
@@ -157,7 +181,7 @@ def look(url: str) -> str:
     """Return what is wrong with the escalation process; empty when it is well."""
     for path in ("/livez", "/watchz"):
         try:
-            with _HTTP.open(url + path, timeout=PROBE_SECONDS) as answer:
+            with within(PROBE_SECONDS), _HTTP.open(url + path, timeout=PROBE_SECONDS) as answer:
                 answer.read(4096)
         except urllib.error.HTTPError as error:
             return f"{path} 应答 {error.code}"
@@ -169,13 +193,16 @@ def look(url: str) -> str:
 
 
 def look_at_all(urls: list[str]) -> str:
-    """Return what is wrong when none of the machines is well; empty while one of them is."""
+    """Return what is wrong when none of the machines is well; empty while one of them is.
+
+    Of several each is named by its place in the setting: an address of the inside is not for a notice.
+    """
     problems = []
-    for url in urls:
+    for number, url in enumerate(urls, 1):
         problem = look(url)
         if not problem:
             return ""
-        problems.append(problem)
+        problems.append(problem if len(urls) == 1 else f"第{number}台 {problem}")
     return "；".join(problems)
 
 
@@ -263,7 +290,8 @@ def deliver(state: State, settings: Settings, now: float) -> None:
         item = notice["item"]
         try:
             send = {"push": push, "email": mail}[str(notice["channel"])]
-            proof = send(settings, item)  # type: ignore[arg-type]
+            with within(LONGEST_SENDING):
+                proof = send(settings, item)  # type: ignore[arg-type]
         except Exception as error:
             notice["next_at"] = now + min(2.0 ** min(tries, 10), LONGEST_PAUSE)
             say(
