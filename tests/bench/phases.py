@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -151,24 +152,24 @@ class Bench:
 
         `instead`: processes by name that stand for parts of the installation.
         """
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            cwd=ROOT,
-        )
-        working = asyncio.create_task(process.communicate(orjson.dumps(job)))
-        pids = self.installation.pids() | {name: process.pid} | dict(instead or {})
-        await asyncio.wait({working}, timeout=self.warm)
-        self.installation.sample(on=True)
-        usage = Usage.begin(pids)
-        await asyncio.wait({working}, timeout=self.seconds)
-        usage.finish()
-        self.installation.sample(on=False)
-        out, _ = await working
-        if process.returncode != 0:
-            raise CallsLost(f"{module} ended with {process.returncode}")
-        return usage, orjson.loads(out)
+        # Into a file: from a pipe, on a machine that is busy throughout, the end of a long answer was lost.
+        with tempfile.TemporaryFile() as answer:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", module), stdin=asyncio.subprocess.PIPE, stdout=answer, cwd=ROOT
+            )
+            working = asyncio.create_task(process.communicate(orjson.dumps(job)))
+            pids = self.installation.pids() | {name: process.pid} | dict(instead or {})
+            await asyncio.wait({working}, timeout=self.warm)
+            self.installation.sample(on=True)
+            usage = Usage.begin(pids)
+            await asyncio.wait({working}, timeout=self.seconds)
+            usage.finish()
+            self.installation.sample(on=False)
+            await working
+            if process.returncode != 0:
+                raise CallsLost(f"{module} ended with {process.returncode}")
+            answer.seek(0)
+            return usage, orjson.loads(answer.read())
 
     async def _accounted(self, seen: dict[str, Any]) -> tuple[dict[str, Any], dict[str, list[CallSeen]]]:
         """Cases by id and calls by number, once all cases are settled. Raises CallsLost."""
