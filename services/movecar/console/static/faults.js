@@ -57,6 +57,10 @@ export function faultsPage({ user }) {
     above: [machines, planned],
     fresh: true,
     loaded: () => Promise.all([loadPlans(), loadPair()]),
+    // Who tells the desk was true a moment ago; nothing is known of now.
+    failed: (problem) => {
+      if (!machines.hidden) setText(machines, unreadPair(problem));
+    },
   });
 
   // Which of two machines tells the desk. Where there is one machine there is nothing to say.
@@ -68,7 +72,7 @@ export function faultsPage({ user }) {
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       machines.hidden = false;
-      setText(machines, `未能读取双机状态：${problem.text}`);
+      setText(machines, unreadPair(problem));
     }
   }
 
@@ -91,6 +95,10 @@ export function faultsPage({ user }) {
   }
 
   return page;
+}
+
+function unreadPair(problem) {
+  return `未能读取双机状态：${problem.text ?? "原因不明"}`;
 }
 
 function pairText({ role, delivers, heard, heard_seconds_ago, other_role, other_well, trouble }) {

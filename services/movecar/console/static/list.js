@@ -8,7 +8,8 @@ const PAGE = 25;
 
 // `query(values)` makes the API's parameters of the fields' values; `cells(item, show)` a row's contents, in the
 // order of `columns`: `show(item)` puts what has become of the item in the row's place. `above` stands over the
-// table, `aside` are further buttons. A `fresh` list is read anew each time it is come to.
+// table, `aside` are further buttons. A `fresh` list is read anew each time it is come to. `loaded(data)` and
+// `failed(problem)` tell what came of it.
 export function listPage({
   label,
   path,
@@ -23,6 +24,7 @@ export function listPage({
   above = [],
   fresh = false,
   loaded = () => {},
+  failed = () => {},
 }) {
   const id = newId("list");
   const rows = h("tbody");
@@ -79,7 +81,12 @@ export function listPage({
     aside,
     send: async (values) => {
       asked = query(values);
-      await load(true);
+      try {
+        await load(true);
+      } catch (problem) {
+        failed(problem);
+        throw problem;
+      }
     },
   });
   form.element.classList.add("search-form");
