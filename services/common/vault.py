@@ -98,6 +98,44 @@ class SealedFile:
             raise VaultBroken(f"chunk {number} of {self._chunks} does not open") from None
 
 
+class Draft:
+    """A sealed file that is written beside its place and not yet safe; `digest` is that of its plain bytes.
+
+    `sync` and then `move` put it in its place; the file survives a power cut once `synchronise` has returned
+    for the directory. What raises OSError leaves nothing but what was there before.
+    """
+
+    def __init__(self, path: Path, draft: Path, descriptor: int, digest: Digest) -> None:
+        self.path = path
+        self.digest = digest
+        self._draft = draft
+        self._descriptor = descriptor
+
+    def sync(self) -> None:
+        """Wait until the disk has the bytes."""
+        try:
+            os.fsync(self._descriptor)
+            # Who reads it back to compare shall be given what the disk holds.
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except BaseException:
+            self.discard()
+            raise
+        os.close(self._descriptor)
+
+    def move(self) -> None:
+        """Put it in its place, once it is synchronised."""
+        try:
+            self._draft.replace(self.path)
+        except BaseException:
+            self._draft.unlink(missing_ok=True)
+            raise
+
+    def discard(self) -> None:
+        """Leave nothing of it, before it was synchronised."""
+        os.close(self._descriptor)
+        self._draft.unlink(missing_ok=True)
+
+
 class Vault:
     """Seals files with keys derived from one key (`Keys.derive`). Blocking: call it in a thread."""
 
@@ -111,6 +149,17 @@ class Vault:
         When it returns, the file survives a power cut; when it raises (OSError), what was there before is
         there still. Only one may write a path at a time.
         """
+        draft = self.draft(path, source, context)
+        draft.sync()
+        draft.move()
+        synchronise(path.parent)
+        return draft.digest
+
+    def draft(self, path: Path, source: Source, context: str) -> Draft:
+        """Seal what `source` gives into a draft of `path`: who writes many waits once for the disk.
+
+        Raises OSError, and leaves nothing.
+        """
         header = _HEADER.pack(_MAGIC, self._key_id, os.urandom(16))
         key, bound = self._key_of(header), header + context.encode()
         digest, size = hashlib.sha256(), 0
@@ -119,22 +168,17 @@ class Vault:
         draft.unlink(missing_ok=True)  # of a write that was killed
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.write(header)
                 for number, (block, last) in enumerate(_blocks(source)):
                     digest.update(block)
                     size += len(block)
                     file.write(key.encrypt(_nonce(number), block, bound + _PLACE.pack(number, last)))
-                file.flush()
-                os.fsync(descriptor)
-                # Who reads it back to compare shall be given what the disk holds.
-                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            draft.replace(path)
         except BaseException:
+            os.close(descriptor)
             draft.unlink(missing_ok=True)
             raise
-        _synchronise(path.parent)
-        return Digest(size, digest.hexdigest())
+        return Draft(path, draft, descriptor, Digest(size, digest.hexdigest()))
 
     def open(self, path: Path, context: str) -> SealedFile:
         """Open a sealed file. Raises FileNotFoundError and other OSErrors, VaultBroken."""
@@ -190,10 +234,11 @@ def _make_directory(directory: Path) -> None:
         return
     _make_directory(directory.parent)
     directory.mkdir(mode=0o700, exist_ok=True)
-    _synchronise(directory.parent)
+    synchronise(directory.parent)
 
 
-def _synchronise(directory: Path) -> None:
+def synchronise(directory: Path) -> None:
+    """Wait until the disk has the names of a directory."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -22,7 +22,7 @@ from services.outbound.incidents import close_incident, open_incident
 from services.outbound.metrics import RECORDINGS, RECORDINGS_WAITING
 from services.outbound.models import Incident
 from services.outbound.recordings.catalogue import Catalogue
-from services.outbound.recordings.keeper import Call, Differs, Keeper, Kept, NotYet, Unfaithful
+from services.outbound.recordings.keeper import Begun, Call, Differs, Keeper, Kept, NotYet, Unfaithful
 from services.outbound.recordings.spool import Changed, Listing, Spool, Strange, Taken
 
 log = structlog.get_logger(__name__)
@@ -169,28 +169,44 @@ class Collector:
 
     def _keep(self, work: _Work, calls: Iterable[Call], now: datetime) -> None:
         """Store recordings (in a thread); what fails leaves its file where it is."""
+        begun: list[Begun] = []
+        try:
+            self._begin(work, calls, now, begun)
+        except BaseException:
+            for one in begun:
+                one.draft.discard()
+            raise
+        kept, failures = self._keeper.finish(begun)
+        work.kept += kept
+        if failures:
+            work.failure = failures[-1]
+
+    def _begin(self, work: _Work, calls: Iterable[Call], now: datetime, begun: list[Begun]) -> None:
         for call in calls:
             try:
                 taken = self._spool.take(call.attempt_id)
                 if taken is None:
                     continue
                 work.taken[call.attempt_id] = taken
-                kept = self._keeper.keep(taken, call, now)
+                found = self._keeper.begin(taken, call, now)
             except (NotYet, Changed):
                 continue
             except Strange as error:
                 work.strange[f"{call.attempt_id}.wav"] = error.reason
             except Differs:
                 work.strange[f"{call.attempt_id}.wav"] = "differs"
-            except (OSError, Unfaithful) as error:
+            except OSError as error:
                 work.failure = error
                 if work.is_hopeless:
                     return
             else:
-                if kept is None:
-                    work.silent.append(call)
-                else:
-                    work.kept.append(kept)
+                match found:
+                    case None:
+                        work.silent.append(call)
+                    case Kept():
+                        work.kept.append(found)
+                    case Begun():
+                        begun.append(found)
 
     async def _commit(self, work: _Work) -> None:
         if not (work.kept or work.silent):

@@ -1,13 +1,14 @@
 """One recording from the spool into the store: judged, sealed, read back. Blocking; no database here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from services.common.clock import local
-from services.common.vault import Digest, Vault, VaultBroken
-from services.outbound.recordings.spool import Taken
+from services.common.vault import Digest, Draft, Vault, VaultBroken, synchronise
+from services.outbound.recordings.spool import Changed, Taken
 from services.outbound.recordings.wav import Wav, WavFault, length_fault, read_header
 
 SETTLING_SECONDS: Final = 120.0
@@ -69,18 +70,27 @@ class Kept:
     fault: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A recording that is sealed and not yet safe: `Keeper.finish` makes it `kept`."""
+
+    taken: Taken
+    draft: Draft
+    kept: Kept
+
+
 class Keeper:
-    """Puts recordings into the store below `root`."""
+    """Puts recordings into the store below `root`: `begin` one after the other, `finish` many together."""
 
     def __init__(self, vault: Vault, root: Path) -> None:
         self._vault = vault
         self._root = root
 
-    def keep(self, taken: Taken, call: Call, now: datetime) -> Kept | None:
-        """Store a recording and return what is stored; None when nothing was said, and nothing is stored.
+    def begin(self, taken: Taken, call: Call, now: datetime) -> Begun | Kept | None:
+        """Seal a recording; Kept when it is in the store already, None when nothing was said.
 
-        Doing it again changes nothing. Raises NotYet, Changed, Differs, and Unfaithful or OSError when the
-        store cannot take it.
+        Doing it again changes nothing. Raises NotYet, Changed and Differs, and OSError when the store cannot
+        take it.
         """
         age = now.timestamp() - max(taken.written_at, call.ended_at.timestamp())
         wav, fault = _judge(taken, call)
@@ -91,32 +101,70 @@ class Keeper:
         if unheard:
             taken.check_unchanged()
             return None
-        digest = self._stored(taken, call)
-        taken.check_unchanged()
-        return Kept(
-            call, digest, wav.format if wav else "unknown", round(wav.seconds, 3) if wav else 0.0, fault
-        )
-
-    def _stored(self, taken: Taken, call: Call) -> Digest:
         path = self._root / call.path
-        if call.sha256 is not None:
-            # The row was committed and the file not deleted: it must be the same sound, or it is nobody's.
-            found = Digest(taken.size, taken.sha256())
-            if found.sha256 != call.sha256:
-                raise Differs
+        stored = self._stored(path, taken, call)
+        form, seconds = (wav.format, round(wav.seconds, 3)) if wav else ("unknown", 0.0)
+        if stored is not None:
+            taken.check_unchanged()
+            return Kept(call, stored, form, seconds, fault)
+        draft = self._vault.draft(path, taken.rewind(), call.recording_id)
+        return Begun(taken, draft, Kept(call, draft.digest, form, seconds, fault))
+
+    def finish(self, begun: Sequence[Begun]) -> tuple[list[Kept], list[OSError | Unfaithful]]:
+        """Make recordings safe and read them back; return what is kept, and what went wrong with others.
+
+        A recording whose file was written to meanwhile is in neither.
+        """
+        kept: list[Kept] = []
+        failures: list[OSError | Unfaithful] = []
+        for one in self._placed(begun, failures):
             try:
-                if self._vault.digest(path, call.recording_id) == found:
-                    return found
-            except (VaultBroken, FileNotFoundError):
-                pass  # the store lost it, and the spool still has it
-        written = self._vault.write(path, taken.rewind(), call.recording_id)
+                self._read_back(one)
+                one.taken.check_unchanged()
+            except Changed:
+                continue
+            except (OSError, Unfaithful) as error:
+                failures.append(error)
+            else:
+                kept.append(one.kept)
+        return kept, failures
+
+    def _placed(self, begun: Sequence[Begun], failures: list[OSError | Unfaithful]) -> list[Begun]:
+        placed = list(begun)
+        for step in (Draft.sync, Draft.move):
+            for one in list(placed):
+                try:
+                    step(one.draft)
+                except OSError as error:
+                    failures.append(error)
+                    placed.remove(one)
         try:
-            faithful = self._vault.digest(path, call.recording_id) == written
+            for directory in {one.draft.path.parent for one in placed}:
+                synchronise(directory)
+        except OSError as error:
+            failures.append(error)
+            return []
+        return placed
+
+    def _stored(self, path: Path, taken: Taken, call: Call) -> Digest | None:
+        """Return what is in the store of a recording that has a row: its file was not deleted after that."""
+        if call.sha256 is None:
+            return None
+        found = Digest(taken.size, taken.sha256())
+        if found.sha256 != call.sha256:
+            raise Differs  # it must be the same sound, or it is nobody's
+        try:
+            return found if self._vault.digest(path, call.recording_id) == found else None
+        except (VaultBroken, FileNotFoundError):
+            return None  # the store lost it, and the spool still has it
+
+    def _read_back(self, one: Begun) -> None:
+        try:
+            found = self._vault.digest(one.draft.path, one.kept.call.recording_id)
         except VaultBroken as error:
             raise Unfaithful(str(error)) from error
-        if not faithful:
+        if found != one.draft.digest:
             raise Unfaithful("read back otherwise than written")
-        return written
 
 
 def _judge(taken: Taken, call: Call) -> tuple[Wav | None, str | None]:

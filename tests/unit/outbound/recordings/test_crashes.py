@@ -1,6 +1,8 @@
 """Wherever the collector dies, the next one ends with each recording stored and told of once."""
 
 import asyncio
+import errno
+import os
 import random
 import resource
 import signal
@@ -9,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from services.common.vault import Vault
+from services.common.vault import Draft, Vault
+from services.outbound.recordings import keeper
 from services.outbound.recordings.catalogue import Catalogue
 from services.outbound.recordings.collector import Stalled
 from services.outbound.recordings.spool import Spool, Taken
@@ -40,12 +43,15 @@ def dying(step: Callable[..., Any], before: bool) -> Callable[..., Any]:
     return die_later if asyncio.iscoroutinefunction(step) else die
 
 
-STEPS: list[tuple[type[Any], str]] = [
+STEPS: list[tuple[Any, str]] = [
     # every step between a file in the spool and its deletion, in order
     (Spool, "listing"),
     (Catalogue, "calls_of"),
     (Spool, "take"),
-    (Vault, "write"),
+    (Vault, "draft"),
+    (Draft, "sync"),
+    (Draft, "move"),
+    (keeper, "synchronise"),
     (Vault, "digest"),
     (Taken, "check_unchanged"),
     (Catalogue, "settle_kept"),
@@ -56,7 +62,7 @@ STEPS: list[tuple[type[Any], str]] = [
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize(("owner", "step"), STEPS, ids=lambda value: getattr(value, "__name__", value))
 async def test_a_process_that_dies_at_any_step_loses_and_doubles_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, owner: type[Any], step: str, before: bool
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, before: bool
 ) -> None:
     attempts = [await desk.call() for _ in range(3)]
     sounds = {attempt: desk.record(attempt, level=level) for level, attempt in enumerate(attempts, 100)}
@@ -120,6 +126,33 @@ async def test_what_the_store_cannot_take_stays_in_the_spool_and_holds_nothing_e
     await desk.collector.collect()
     assert {attempt: await desk.plain(attempt) for attempt in sounds} == sounds
     assert (desk.left(), await desk.incidents()) == ([], [])
+
+
+@pytest.mark.parametrize(("owner", "step"), [(Draft, "sync"), (Draft, "move"), (keeper, "synchronise")])
+async def test_a_disk_that_fails_once_costs_no_recording(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+) -> None:
+    attempts = [await desk.call() for _ in range(4)]
+    sounds = {attempt: desk.record(attempt, level=level) for level, attempt in enumerate(attempts, 100)}
+    works = getattr(owner, step)
+    failed: list[Any] = []
+
+    def fail_once(*arguments: Any) -> None:
+        if not failed:
+            failed.append(arguments)
+            if isinstance(arguments[0], Draft) and step == "sync":
+                arguments[0].discard()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        works(*arguments)
+
+    monkeypatch.setattr(owner, step, fail_once)
+    with pytest.raises(Stalled, match="Input/output error"):
+        await desk.collector.collect()
+    assert 1 <= len(desk.left()) < 4
+    await desk.collector.collect()
+    assert {attempt: await desk.plain(attempt) for attempt in attempts} == sounds
+    assert (desk.left(), await desk.incidents()) == ([], [])
+    assert sorted(event.attempt_id for event in await desk.told()) == sorted(attempts)
 
 
 async def until(reached: Callable[[], Any]) -> None:
