@@ -25,6 +25,7 @@ from services.common.http.openapi import make_openapi, render_docs
 from services.common.http.server import HttpServer, make_application
 from services.common.settings import Settings
 from services.common.switches import SandboxLogin
+from services.common.tally import Tally
 from services.common.tasks import Tasks
 
 log = structlog.get_logger(__name__)
@@ -58,6 +59,8 @@ class Kernel:
     """Their warnings."""
     evidence: dict[str, Source] = field(default_factory=dict)
     """What they can prove, by clause of the contract."""
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """What they count of a span of time, by service."""
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Kernel":
@@ -103,6 +106,8 @@ class Service:
     """What is not well though cases are taken and calls placed: `/readyz` names it and stays 200."""
     evidence: Mapping[str, Source] = field(default_factory=dict)
     """What can be proved of the contract's clauses, for the board (D6)."""
+    tally: Tally | None = None
+    """What it counts of a span of time, where it does."""
     start: Callable[[], Awaitable[None]] = _nothing
     drain: Callable[[], Awaitable[None]] = _nothing
     """Lets go of requests that wait or stream, so that the server can stop."""
@@ -148,6 +153,8 @@ class Process:
             kernel.checks.update(service.checks)
             kernel.warnings.update(service.warnings)
             kernel.evidence.update(service.evidence)
+            if service.tally is not None:
+                kernel.tallies[service.name] = service.tally
 
     async def start(self) -> None:
         """Start the services, then their consumers and tasks, then listen.

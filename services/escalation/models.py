@@ -12,6 +12,8 @@ _SEQ = BigInteger().with_variant(Integer, "sqlite")
 _UNDELIVERED = text("delivered_at IS NULL")
 _DUE = text("next_step_at IS NOT NULL")
 _OPEN = text("state <> 'ended'")
+UNKNOWN = text("outcome = 'unknown'")
+"""Calls to the desk's line whose end nobody saw."""
 
 
 class FeedCounter(Base):
@@ -55,6 +57,7 @@ class Escalation(Base):
     __table_args__ = (
         Index("ix_escalations_status_seq", "status", "seq"),
         Index("ix_escalations_next_step", "next_step_at", sqlite_where=_DUE, postgresql_where=_DUE),
+        Index("ix_escalations_escalated", "escalated_at"),
     )
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -106,6 +109,7 @@ class DeskCall(Base):
     __table_args__ = (
         CheckConstraint("state IN ('queued', 'dialing', 'ended')", name="state"),
         Index("ix_desk_calls_open", "queued_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index("ix_desk_calls_unknown", "queued_at", sqlite_where=UNKNOWN, postgresql_where=UNKNOWN),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from services.common import tally
 from services.common.http.inputs import MAX_UPLOAD_BYTES
 from services.common.service import Kernel, Service
 from services.movecar import console
@@ -12,6 +13,7 @@ from services.movecar.cases.api import CaseApi
 from services.movecar.cases.deadlines import Deadlines
 from services.movecar.cases.live import CaseStream
 from services.movecar.cases.lookups import Lookups
+from services.movecar.cases.tally import CaseCount, CaseTally
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.cases.wish_api import WishApi
 from services.movecar.contract.api import BoardApi
@@ -41,6 +43,7 @@ def build(kernel: Kernel, neighbours: Mapping[str, Ask] = MappingProxyType({})) 
     stream = CaseStream(kernel, rules)
     board = Board(CLAUSES, kernel.evidence, neighbours, kernel.clock)
     presence = Presence(kernel.database, kernel.clock)
+    count = CaseCount(kernel.database)
 
     tasks = {
         "lookups": lookups.run,
@@ -67,12 +70,16 @@ def build(kernel: Kernel, neighbours: Mapping[str, Ask] = MappingProxyType({})) 
             *WishApi(kernel.database, rules).endpoints(),
             *BoardApi(board, kernel.clock).endpoints,
             stream.endpoint(),
+            tally.endpoint(
+                NAME, "Count what happened to cases in a span of time", count, CaseTally, kernel.clock
+            ),
         ],
         routes=console.routes(kernel.settings.is_demo),
         handlers=Reports(rules).table(),
         tasks=tasks,
         checks={"registry": registry.check},
         warnings={"operators": presence.check} if kernel.settings.operators_missed_after else {},
+        tally=count,
         start=start,
         drain=stream.tail.close,
         close=registry.close,
@@ -88,7 +95,14 @@ def build_with_neighbours(kernel: Kernel) -> Service:
     )
     caller = Gateway(
         kernel.settings.outbound_listen,
-        forwarded=("call-scripts", "incidents", "call-records", "trunks", "contract/outbound"),
+        forwarded=(
+            "call-scripts",
+            "incidents",
+            "call-records",
+            "trunks",
+            "tallies/outbound",
+            "contract/outbound",
+        ),
         away=("caller_unavailable", "外呼服务暂时不可用，请稍后重试"),
         max_body=MAX_UPLOAD_BYTES,  # a call script brings the scan of its notice
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from services.common import tally
 from services.common.ami import Address, AmiLink
 from services.common.events import SessionEnded
 from services.common.evidence import endpoint
@@ -23,6 +24,7 @@ from services.outbound.recordings.keeper import Keeper
 from services.outbound.recordings.spool import Spool
 from services.outbound.sandbox import SandboxPbx
 from services.outbound.scripts.api import ScriptsApi
+from services.outbound.tally import CallCount, CallTally
 from services.outbound.trunk_api import TrunkApi
 
 log = structlog.get_logger(__name__)
@@ -52,6 +54,7 @@ def build(kernel: Kernel) -> Service:
     else:
         log.warning("recordings_not_collected")
 
+    count = CallCount(kernel.database, recorded=settings.spool is not None)
     sessions = EndedSessions(NAME, kernel.database, kernel.tokens, kernel.clock)
 
     async def start() -> None:
@@ -72,6 +75,9 @@ def build(kernel: Kernel) -> Service:
             *scripts.endpoints,
             *TrunkApi(settings.instance, engine.switchboard, engine.lines).endpoints,
             endpoint(NAME, evidence.clauses, kernel.clock),
+            tally.endpoint(
+                NAME, "Count what happened to calls in a span of time", count, CallTally, kernel.clock
+            ),
         ],
         handlers={**engine.handlers, SessionEnded: sessions.note},
         tasks={**engine.tasks, **collectors, "sessions": sessions.refresh},
@@ -82,6 +88,7 @@ def build(kernel: Kernel) -> Service:
             "calls_stopped": engine.failing.all,
         },
         evidence=evidence.clauses,
+        tally=count,
         start=start,
         close=close,
     )

@@ -18,8 +18,11 @@ from services.common.clock import Clock
 from services.common.crypto import Keys
 from services.common.http.problems import Problem
 
-Role = Literal["operator", "supervisor", "desk", "auditor", "admin"]
-ROLES: frozenset[Role] = frozenset(get_args(Role))
+Role = Literal["operator", "supervisor", "desk", "auditor", "admin", "service"]
+"""What somebody may do. `service` is one of our own processes that asks another one: no person has it, and it
+opens only what names it."""
+ROLES: frozenset[Role] = frozenset(get_args(Role)) - {"service"}
+"""The roles of people."""
 
 COOKIE = "movecar_session"
 CSRF_HEADER = "X-Movecar-CSRF"
@@ -29,7 +32,7 @@ _MOST_VERIFIED = 2000
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A logged-in person."""
+    """A logged-in person, or a service of ours."""
 
     account_id: str
     username: str

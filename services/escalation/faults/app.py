@@ -24,6 +24,7 @@ from services.escalation.faults.pair.link import PATH, Link
 from services.escalation.faults.pair.pair import LONGEST_SILENCE, Pair
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Audience
+from services.escalation.faults.tallies import Tallies
 from services.escalation.faults.unanswered import Unanswered
 from services.escalation.faults.watch import Watch
 from services.escalation.feed import Feed
@@ -52,7 +53,7 @@ class Faults:
             names,
             timedelta(seconds=settings.fault_after),
             patience=_patience(settings),
-            losses=Losses(kernel.database),
+            losses=Losses(kernel.database, Tallies(kernel).of),
             pair=self.pair,
         )
         self._link: Link | None = None

@@ -1,43 +1,63 @@
-"""What a downtime cost, as far as this service can know it when the recovery notice is due (C4)."""
+"""What a downtime cost, as far as it can be known when the recovery notice is due (C4).
+
+Each service counts in its own tables: this one here, the other two when they are asked. That is done at once;
+what is not counted within a second is not known, and the notice says so.
+"""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import structlog
+from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from services.common.database import Database
 from services.escalation.faults.records import Fault
-from services.escalation.models import DeskCall, Escalation
+from services.escalation.faults.tallies import Neighbour
+from services.escalation.faults.toll import Calls, Cases, Desk, sentence
+from services.escalation.models import UNKNOWN, DeskCall, Escalation
 
 log = structlog.get_logger(__name__)
 
 LATE: Final = timedelta(seconds=10)
 """An escalation that reached the feed later than this after its case asked for it was late."""
-NOT_KNOWN: Final = "故障期间的影响尚无法统计。"
 _SECONDS: Final = 1.0
 """The notice does not wait longer for figures."""
 
+T = TypeVar("T")
+FiguresT = TypeVar("FiguresT", bound=BaseModel)
+
+
+class Ask(Protocol):
+    """Asks another service what it counts of a span; raises whatever is wrong."""
+
+    async def __call__(
+        self, service: Neighbour, begin: datetime, end: datetime, figures: type[FiguresT], /
+    ) -> FiguresT:
+        """Return its figures."""
+
 
 class Losses:
-    """Counts from this service's own tables; what others own is named as not known yet."""
+    """Counts from this service's own tables, and has the others count in theirs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, ask: Ask) -> None:
+        self._database, self._ask = database, ask
 
     async def __call__(self, fault: Fault) -> str:
         """Return a sentence for the notice; empty for what is no downtime. Never raises, whatever is down."""
         if not fault.downtime or fault.recovered_at is None:
             return ""
-        try:
-            async with asyncio.timeout(_SECONDS):
-                return await self._count(fault.began_at, fault.recovered_at)
-        except Exception as error:
-            log.warning("losses_not_known", fault=fault.id, error=type(error).__name__)
-            return NOT_KNOWN
+        begin, end = fault.began_at, fault.recovered_at
+        cases, calls, desk = await asyncio.gather(
+            _known(fault, "movecar", self._ask("movecar", begin, end, Cases)),
+            _known(fault, "outbound", self._ask("outbound", begin, end, Calls)),
+            _known(fault, "escalation", self._count(begin, end)),
+        )
+        return sentence(cases, calls, desk)
 
-    async def _count(self, begin: datetime, end: datetime) -> str:
+    async def _count(self, begin: datetime, end: datetime) -> Desk:
         async with self._database.reading() as session:
             asked = await session.execute(
                 select(Escalation.escalated_at, Escalation.raised_at).where(
@@ -46,12 +66,16 @@ class Losses:
             )
             waits = [raised_at - escalated_at for escalated_at, raised_at in asked]
             unclear = await session.scalar(
-                select(func.count()).where(
-                    DeskCall.outcome == "unknown", DeskCall.queued_at >= begin, DeskCall.queued_at <= end
-                )
+                select(func.count()).where(UNKNOWN, DeskCall.queued_at >= begin, DeskCall.queued_at <= end)
             )
         late = sum(wait > LATE for wait in waits)
-        return (
-            f"截至恢复时已知：故障期间移交110的案件{len(waits)}件，其中延迟送达{late}件；"
-            f"拨打接警台电话结果不明{unclear or 0}次。受影响的挪车受理和车主呼叫尚无法统计。"
-        )
+        return Desk(handed_over=len(waits), late=late, unclear=unclear or 0)
+
+
+async def _known(fault: Fault, service: str, counting: Awaitable[T]) -> T | None:
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await counting
+    except Exception as error:
+        log.warning("losses_not_known", fault=fault.id, service=service, error=type(error).__name__)
+        return None

@@ -11,6 +11,8 @@ from services.common.events import AttemptOutcome, AttemptState, CallMode, Escal
 from services.movecar.cases.machine import AttentionReason, EscalationStatus, Outcome, Status
 
 _ID = BigInteger().with_variant(Integer, "sqlite")
+STUCK = text("trigger IN ('lookup_failed', 'call_needs_person', 'deadline_passed')")
+"""What did not go on by itself: the few rows of the history that are looked for by time."""
 
 
 class Case(Base):
@@ -76,7 +78,10 @@ class CaseHistory(Base):
     """One transition, or another fact about a case that changed no status. Never edited."""
 
     __tablename__ = "case_history"
-    __table_args__ = ({"sqlite_autoincrement": True},)
+    __table_args__ = (
+        Index("ix_case_history_stuck", "at", sqlite_where=STUCK, postgresql_where=STUCK),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(_ID, primary_key=True, autoincrement=True)
     case_id: Mapped[str] = mapped_column(String(32), index=True)

@@ -9,3 +9,4 @@ from tests.unit.outbound.test_gaps import *  # noqa: F403
 from tests.unit.outbound.test_guard import *  # noqa: F403
 from tests.unit.outbound.test_handlers import *  # noqa: F403
 from tests.unit.outbound.test_journal import *  # noqa: F403
+from tests.unit.outbound.test_tally import *  # noqa: F403

@@ -59,6 +59,13 @@ async def bounded(probe: Probe, names: Sequence[str], seconds: float) -> Mapping
         return dict.fromkeys(names, bad(f"无法访问（{type(error).__name__}）"))
 
 
+def base_url(address: str) -> str:
+    """Return where to ask a neighbour that listens at an address; one that listens everywhere is here."""
+    host, _, port = address.rpartition(":")
+    here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # nosec B104 - compared, not bound
+    return f"http://{here}:{port}"
+
+
 class ProcessProbe:
     """A neighbour's process: `/livez` says that it runs, `/readyz` what is wrong with the parts it sees.
 
@@ -66,10 +73,8 @@ class ProcessProbe:
     """
 
     def __init__(self, name: str, address: str, parts: Sequence[str], clock: Clock) -> None:
-        host, _, port = address.rpartition(":")
-        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)  # noqa: S104  # nosec B104 - compared, not bound
         self.name = name
-        self._base = f"http://{here}:{port}"
+        self._base = base_url(address)
         self._parts = parts
         self._clock = clock
 

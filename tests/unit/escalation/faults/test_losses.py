@@ -13,9 +13,11 @@ from services.common.database import Database
 from services.escalation.faults.detection.judge import Reading
 from services.escalation.faults.engine import Engine
 from services.escalation.faults.journal import Journal
-from services.escalation.faults.losses import NOT_KNOWN, Losses
+from services.escalation.faults.losses import FiguresT, Losses
 from services.escalation.faults.people import People
 from services.escalation.faults.records import Fault
+from services.escalation.faults.tallies import Neighbour
+from services.escalation.faults.toll import NOTHING_KNOWN
 from services.escalation.models import DeskCall, Escalation
 from tests.support.tables import create_tables
 
@@ -38,6 +40,11 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await create_tables(database)
     yield database
     await database.close()
+
+
+async def nobody(_: Neighbour, __: datetime, ___: datetime, ____: type[FiguresT]) -> FiguresT:
+    """Neither neighbour can be asked."""
+    raise ConnectionRefusedError
 
 
 def escalation(seq: int, asked: float, waited: float) -> Escalation:
@@ -74,20 +81,20 @@ async def test_escalations_and_calls_to_the_desk_within_the_fault_are_counted(da
                 call("3", 400, "unknown"),
             ]
         )
-    assert await Losses(database)(FAULT) == (
-        "截至恢复时已知：故障期间移交110的案件2件，其中延迟送达1件；拨打接警台电话结果不明1次。"
-        "受影响的挪车受理和车主呼叫尚无法统计。"
+    assert await Losses(database, nobody)(FAULT) == (
+        "故障期间：受理情况不明；呼叫车主情况不明；移交110案件2件，其中迟到1件，接警台电话结果不明1次。"
+        "未能打进或未能登记的求助无法统计。"
     )
 
 
 async def test_without_the_database_the_notice_says_that_nothing_can_be_known() -> None:
     away = Database(f"postgresql+asyncpg://nobody@{LOOPBACK}:{free_port()}/movecar")
-    assert await Losses(away)(FAULT) == NOT_KNOWN
+    assert await Losses(away, nobody)(FAULT) == NOTHING_KNOWN
     await away.close()
 
 
 async def test_what_is_no_downtime_costs_nobody_anything(database: Database) -> None:
-    assert await Losses(database)(replace(FAULT, downtime=False)) == ""
+    assert await Losses(database, nobody)(replace(FAULT, downtime=False)) == ""
 
 
 async def test_every_way_a_downtime_ends_says_what_it_cost(database: Database, tmp_path: Path) -> None:
@@ -95,7 +102,9 @@ async def test_every_way_a_downtime_ends_says_what_it_cost(database: Database, t
     journal = Journal(tmp_path / "journal.sqlite3", clock)
 
     def watcher() -> Engine:
-        return Engine(journal, clock, {"desk": ["push"]}, timedelta(seconds=15), losses=Losses(database))
+        return Engine(
+            journal, clock, {"desk": ["push"]}, timedelta(seconds=15), losses=Losses(database, nobody)
+        )
 
     before = watcher()
     await before.start()
@@ -117,4 +126,4 @@ async def test_every_way_a_downtime_ends_says_what_it_cost(database: Database, t
     ended = {fault.component: fault.lost for fault in await journal.faults(10)}
     await journal.close()
     assert ended.keys() == {"movecar", "database", "escalation"}
-    assert all(lost.startswith("截至恢复时已知：故障期间移交110的案件0件") for lost in ended.values())
+    assert all("移交110案件0件，其中迟到0件" in lost for lost in ended.values())
