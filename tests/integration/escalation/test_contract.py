@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import update
 
 from services.escalation.faults.models import FaultDuty, FaultRow
-from services.escalation.models import FeedItem
+from services.escalation.models import EscalationStep, FeedItem
 from tests.unit.escalation.harness import Desk, serving, settings_for
 
 DRILL = "d" * 32
@@ -102,6 +102,18 @@ async def test_each_clause_follows_what_happens_at_the_desk(database_url: str) -
         assert found["C3"]["status"] == "ok"
         assert found["C2"]["status"] == "ok"
         assert found["C2"]["figures"]["behind_1"] == 1
+        # A step that was taken in time, and one that was not.
+        raised = desk.kernel.clock.now() - timedelta(minutes=5)
+        async with desk.kernel.database.transaction() as session:
+            for late in (9.9, 10.1):
+                due = raised + timedelta(seconds=60)
+                taken = due + timedelta(seconds=late)
+                session.add(
+                    EscalationStep(escalation_id=escalation, step="remind", due_at=due, taken_at=taken)
+                )
+        found = await clauses(desk)
+        assert (found["C3"]["figures"]["steps"], found["C3"]["figures"]["late"]) == (2, 1)
+        assert found["C3"]["status"] == "warning"
         # Behind for too long.
         async with desk.kernel.database.transaction() as session:
             hour = desk.kernel.clock.now() - timedelta(hours=1)
