@@ -1,11 +1,12 @@
 """What a downtime cost, as far as it can be known when the recovery notice is due (C4).
 
 Each service counts in its own tables: this one here, the other two when they are asked. That is done at once;
-what is not counted within a second is not known, and the notice says so.
+what is not counted within a second is not known, and the notice says so. Whoever let us wait is left out a
+while: many parts may recover together, and each of their notices would wait again.
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
@@ -25,6 +26,7 @@ LATE: Final = timedelta(seconds=10)
 """An escalation that reached the feed later than this after its case asked for it was late."""
 _SECONDS: Final = 1.0
 """The notice does not wait longer for figures."""
+_LEFT_OUT_SECONDS: Final = 5.0
 
 T = TypeVar("T")
 FiguresT = TypeVar("FiguresT", bound=BaseModel)
@@ -44,6 +46,8 @@ class Losses:
 
     def __init__(self, database: Database, ask: Ask) -> None:
         self._database, self._ask = database, ask
+        self._left_out: dict[str, float] = {}
+        """Until when, by the loop's clock."""
 
     async def __call__(self, fault: Fault) -> str:
         """Return a sentence for the notice; empty for what is no downtime. Never raises, whatever is down."""
@@ -51,9 +55,9 @@ class Losses:
             return ""
         begin, end = fault.began_at, fault.recovered_at
         cases, calls, desk = await asyncio.gather(
-            _known(fault, "movecar", self._ask("movecar", begin, end, Cases)),
-            _known(fault, "outbound", self._ask("outbound", begin, end, Calls)),
-            _known(fault, "escalation", self._count(begin, end)),
+            self._known(fault, "movecar", lambda: self._ask("movecar", begin, end, Cases)),
+            self._known(fault, "outbound", lambda: self._ask("outbound", begin, end, Calls)),
+            self._known(fault, "escalation", lambda: self._count(begin, end)),
         )
         return sentence(cases, calls, desk)
 
@@ -71,11 +75,15 @@ class Losses:
         late = sum(wait > LATE for wait in waits)
         return Desk(handed_over=len(waits), late=late, unclear=unclear or 0)
 
-
-async def _known(fault: Fault, service: str, counting: Awaitable[T]) -> T | None:
-    try:
-        async with asyncio.timeout(_SECONDS):
-            return await counting
-    except Exception as error:
-        log.warning("losses_not_known", fault=fault.id, service=service, error=type(error).__name__)
-        return None
+    async def _known(self, fault: Fault, service: str, count: Callable[[], Awaitable[T]]) -> T | None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._left_out.get(service, 0):
+            return None
+        try:
+            async with asyncio.timeout(_SECONDS):
+                return await count()
+        except Exception as error:
+            log.warning("losses_not_known", fault=fault.id, service=service, error=type(error).__name__)
+            if isinstance(error, TimeoutError):
+                self._left_out[service] = loop.time() + _LEFT_OUT_SECONDS
+            return None

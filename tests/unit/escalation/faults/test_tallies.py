@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from deploy.stack.ports import free_port
+from services.common.clock import ManualClock
 from services.common.crypto import Keys
 from services.common.http.auth import Tokens
 from services.common.service import Kernel, Process
@@ -149,6 +150,38 @@ async def test_who_cannot_be_heard_is_named_and_holds_nobody_up(
     assert ("呼叫车主9次" in said) == (NOT_A_CALL not in not_known)
     assert "移交110案件0件" in said
     await kernel.database.close()
+
+
+async def test_parts_that_recover_together_wait_once_for_who_is_silent(tmp_path: Path) -> None:
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    kernel = Kernel.build(settings_for(tmp_path, listen=address, outbound_listen=address))
+    await create_tables(kernel.database)
+    now = kernel.clock.now()
+    fault = Fault("f", "database", "", now, now, "probe", "desk", recovered_at=now)
+    losses = Losses(kernel.database, Tallies(kernel).of)
+    async with answering(port, movecar="hang", outbound=CALLED):
+        started = time.monotonic()
+        said = {await losses(fault) for _ in range(4)}
+        assert time.monotonic() - started < 1.9
+    (sentence,) = said
+    assert NOT_A_CASE in sentence
+    assert "呼叫车主9次" in sentence
+    await kernel.database.close()
+
+
+async def test_a_start_after_everything_was_down_says_what_that_cost(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, demo_password="a password for this test", **QUICK)
+    everything = [build_movecar, build_outbound, build_escalation]
+    async with serving(settings, everything) as process, outage(process):
+        began = process.kernel.clock.now()
+    later = ManualClock(began + timedelta(hours=1))
+    async with serving(settings, everything, later) as process, Client(process.address) as client:
+        status, page = await client.become(process, "desk").get("/faults?component=escalation")
+        assert status == 200
+        (fault,) = page["items"]
+        assert fault["lost"].startswith("故障期间：受理")
+        assert "情况不明" not in fault["lost"]
 
 
 async def test_with_nobody_there_and_no_database_nothing_is_known(tmp_path: Path) -> None:
