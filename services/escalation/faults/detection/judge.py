@@ -82,8 +82,11 @@ def _calm_enough(component: Component, since: datetime, now: datetime) -> bool:
     return unseen_for >= LONGEST_CALM and now - since >= CALM
 
 
-def _flaps(component: Component) -> int:
+def calmed(component: Component, good_at: datetime) -> bool:
+    """Tell whether a part that was good until then has been so for long enough to forget its flaps."""
     recovered = component.recovered_at
-    if recovered is None or component.good_at - recovered >= FLAP_WINDOW:
-        return 0
-    return component.flaps + 1
+    return recovered is None or good_at - recovered >= FLAP_WINDOW
+
+
+def _flaps(component: Component) -> int:
+    return 0 if calmed(component, component.good_at) else component.flaps + 1

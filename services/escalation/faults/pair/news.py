@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from services.escalation.faults.book import Book
+from services.escalation.faults.detection.judge import calmed
 from services.escalation.faults.duties import owed_for
 from services.escalation.faults.metrics import NOTICES_TWICE
 from services.escalation.faults.pair.joined import Shared, joined
@@ -78,8 +79,10 @@ def _as_told(book: Book, mine: Shared | None, whole: Shared) -> list[Record]:
         return []
     ended = whole.recovered_at
     if ended is None:
-        # Else this machine would take it for recovered sooner than flap damping allows.
-        return [replace(known, flaps=max(known.flaps, whole.flaps), bad_at=whole.detected_at)]
+        # Else this machine would take it for recovered sooner than flap damping allows, or much later.
+        anew = mine is None and book.probed(whole.component) is None and calmed(known, whole.began_at)
+        flaps = whole.flaps if anew else max(known.flaps, whole.flaps)
+        return [replace(known, flaps=flaps, bad_at=whole.detected_at)]
     return [replace(known, good_at=max(known.good_at, ended), good_since=None, recovered_at=ended)]
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from services.common.clock import ManualClock
+from services.escalation.faults.detection.judge import CALM, FLAP_WINDOW
 from services.escalation.faults.pair.messages import MAX_RECORDS, Message
 from services.escalation.faults.pair.pair import MAX_OWED, Pair
 from services.escalation.faults.records import Component, Delivery, Duty, Fault
@@ -217,6 +218,23 @@ async def test_a_part_that_flaps_must_stay_good_as_long_for_the_standby_as_for_t
     for machine in (two.active, two.standby):
         assert machine.engine.book.probed("database") is not None
         assert machine.engine.book.components["database"].flaps == 5
+
+
+async def test_flaps_that_the_active_one_has_forgotten_do_not_delay_a_recovery_that_the_standby_finds(
+    two: Two,
+) -> None:
+    for reading in (BAD, GOOD) * 3:
+        await two.pass_(60, reading)
+    component = two.standby.engine.book.components["database"]
+    assert component.flaps == two.active.engine.book.components["database"].flaps == 2
+    await two.clock.advance(FLAP_WINDOW.total_seconds())
+    await two.pass_(2, GOOD)
+    await two.pass_(20, BAD)
+    assert [one.flaps for one in faults(two.standby) if one.state == "open"] == [0]
+    # Now the active one is gone.
+    await two.pass_(10, BAD, talking=False)
+    await two.pass_(round(CALM.total_seconds()) + 1, GOOD, talking=False)
+    assert {one.state for one in faults(two.standby)} == {"recovered"}
 
 
 async def test_two_machines_of_one_role_both_tell(two: Two) -> None:
