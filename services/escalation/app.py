@@ -77,7 +77,7 @@ def build(kernel: Kernel) -> Service:
         name=NAME,
         endpoints=[
             *api.endpoints,
-            *ReaderApi(database, feed, escalations, clock).endpoints,
+            *ReaderApi(database, feed, escalations, witnesses, clock).endpoints,
             *ChainApi(database).endpoints,
             *DeliveryApi(database, None if pusher is None else lambda: pusher.target_away).endpoints,
             *faults.endpoints,

@@ -20,7 +20,10 @@ from services.escalation.escalations import Escalations
 from services.escalation.feed import Feed
 from services.escalation.machine import OPEN
 from services.escalation.models import Escalation, FeedReader
+from services.escalation.witnesses import Witnesses
 
+CONSOLE = "console"
+"""Under this name the desk's page keeps how far it has shown the feed."""
 DESK: frozenset[Role] = frozenset({"desk"})
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,40}")
 
@@ -59,10 +62,18 @@ class Readers(BaseModel):
 class ReaderApi:
     """Snapshot and cursors. A cursor never moves back: a replay is asked for with `after`."""
 
-    def __init__(self, database: Database, feed: Feed, escalations: Escalations, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        feed: Feed,
+        escalations: Escalations,
+        witnesses: Witnesses,
+        clock: Clock,
+    ) -> None:
         self._database = database
         self._feed = feed
         self._escalations = escalations
+        self._witnesses = witnesses
         self._clock = clock
 
     @property
@@ -124,6 +135,7 @@ class ReaderApi:
         newest = await self._feed.last()
         if call.body.seq > newest:
             raise invalid("seq", f"该序号尚未产生，目前最新为 {newest}")
+        self._witnesses.note(call.principal.username, call.body.seq)  # what it has dealt with it was given
         row = await self._advance(call.session, call.principal.account_id, name, call.body.seq)
         return Answer(200, _reader(row, newest))
 

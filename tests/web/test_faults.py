@@ -1,5 +1,6 @@
 """Faults across the desk's page, and the page of faults, notices and planned work."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -8,6 +9,7 @@ from playwright.async_api import Page, Route, expect
 
 from services.common.service import Process
 from tests.support.running import Client
+from tests.web.browser import PASSWORD
 from tests.web.conftest import OpenPage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -58,6 +60,26 @@ async def test_a_fault_is_across_the_desk_s_page_until_it_is_over_and_its_notice
     await expect(desk.locator("tbody tr")).to_contain_text("已恢复")
     await banner.get_by_role("button", name="知道了").click()
     await expect(banner).to_have_count(0)
+
+
+async def test_the_open_page_is_the_proof_that_the_desk_was_told_and_a_recovery_follows_at_once(
+    desk: Page, product: Process
+) -> None:
+    async with Client(product.address) as supervisor:
+        await supervisor.log_in("sup1", PASSWORD)
+        _, fault = await supervisor.post("/faults", {"component": "registry", "reason": "平台无应答"})
+        await expect(desk.locator(".fault-news")).to_contain_text("平台无应答")
+        await supervisor.post(f"/faults/{fault['id']}/recover", {})
+        # Nothing else is in the feed that would prove it: the page itself says what it has shown.
+        await expect(desk.locator(".fault-news")).to_contain_text("已恢复：车辆登记信息查询")
+        async with asyncio.timeout(30):
+            while True:
+                _, page = await supervisor.get(f"/faults/{fault['id']}/notices")
+                told = {one["kind"]: one for one in page["items"] if one["channel"] == "feed"}
+                if all(told[kind]["status"] == "delivered" for kind in ("fault", "recovery")):
+                    break
+                await asyncio.sleep(0.2)
+        assert told["recovery"]["by"] == "desk1"
 
 
 async def test_a_fault_from_before_is_across_the_page_after_a_reload(desk: Page, product: Process) -> None:

@@ -14,6 +14,7 @@ from services.common.evidence import WINDOW, Concern, Evidence, Figure, count, j
 from services.escalation.deliveries import push_state
 from services.escalation.feed import Feed
 from services.escalation.models import Escalation, FeedItem, FeedReader
+from services.escalation.readers import CONSOLE
 
 CHECKED: Final = 10_000
 """How many of the newest numbers are checked for gaps."""
@@ -29,6 +30,11 @@ class Reader:
     name: str
     behind: int
     waits: timedelta
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return "接警台页面" if self.name == CONSOLE else self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +61,24 @@ def judge(reach: Reach) -> list[Concern]:
     if reach.missing:
         found.append(("breached", f"最近 {min(CHECKED, reach.newest)} 个序号中缺 {reach.missing} 个"))
     found += [
-        ("warning", f"读者 {reader.name} 落后 {reader.behind} 条，最早的已等待 {_minutes(reader.waits)} 分钟")
+        (
+            "warning",
+            f"读者 {reader.title} 落后 {reader.behind} 条，最早的已等待 {_minutes(reader.waits)} 分钟",
+        )
         for reader in reach.readers
-        if reader.waits > LAGGING
+        if reader.waits > LAGGING and not (reader.name == CONSOLE and _reads_otherwise(reach))
     ]
     if reach.push_waits > LAGGING:
         found.append(("warning", f"推送积压：最早的已等待 {_minutes(reach.push_waits)} 分钟"))
     if not (reach.readers or reach.pushed or reach.acknowledged):
         found.append(("no_evidence", "近 30 天没有读者进度、推送回执或签收，无法证明消息已到达接警台"))
     return found
+
+
+def _reads_otherwise(reach: Reach) -> bool:
+    """Whether the desk keeps up by another way than our page, which it may have looked at once."""
+    by_push = reach.pushed and reach.push_waits <= LAGGING
+    return by_push or any(one.name != CONSOLE and one.waits <= LAGGING for one in reach.readers)
 
 
 def _minutes(span: timedelta) -> int:
@@ -91,8 +106,8 @@ class FeedEvidence:
         ]
         for number, reader in enumerate(reach.readers, 1):
             figures += [
-                count(f"behind_{number}", f"{reader.name} 落后", reader.behind),
-                seconds(f"waits_{number}", f"{reader.name} 最早未读已等待", reader.waits),
+                count(f"behind_{number}", f"{reader.title} 落后", reader.behind),
+                seconds(f"waits_{number}", f"{reader.title} 最早未读已等待", reader.waits),
             ]
         return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
 

@@ -7,6 +7,7 @@ import { EscalationCard } from "./escalation.js";
 import { FaultNews } from "./faultnews.js";
 import { faultsPage } from "./faults.js";
 import { Order } from "./order.js";
+import { keepPlace } from "./place.js";
 import { follow } from "./stream.js";
 
 const SILENCE_MS = 25_000; // the server pings every 10 s
@@ -98,6 +99,7 @@ export function deskPage({ user, frame }) {
     const waits = new Set(data.escalations.map((item) => item.id));
     const gone = [...cards.values()].filter((card) => STEPS[card.item.status] < STEPS.disposed && !waits.has(card.item.id));
     for (const { item } of gone) await reread(item.id);
+    place.at(data.seq);
     return data.seq;
   }
 
@@ -140,7 +142,8 @@ export function deskPage({ user, frame }) {
     }
   }
 
-  function hear({ type, occurred_at: at, data }) {
+  function hear({ seq, type, occurred_at: at, data }) {
+    place.at(seq);
     if (!data) return; // a damaged item; what it told is in the next snapshot
     if (type.startsWith("fault.")) faults.hear(type, data);
     if (!type.startsWith("escalation.")) return;
@@ -148,6 +151,7 @@ export function deskPage({ user, frame }) {
     take({ ...data, id: data.escalation_id }, { back: step === "raise_again", reminder: step ? { step, at } : null });
   }
 
+  const place = keepPlace();
   const stop = follow({
     start: async () => `/feed/stream?after=${await begin()}`,
     onItem: hear,
@@ -173,6 +177,7 @@ export function deskPage({ user, frame }) {
     element,
     close: () => {
       stop();
+      place.close();
       order.close();
       clearInterval(ticking);
       alarm.close();

@@ -50,6 +50,16 @@ def test_the_chain_is_well_only_while_it_is_looked_at_and_kept(chains: Chains, s
         (replace(REACHED, acknowledged=0, readers=[Reader("main", 0, timedelta(0))]), "ok"),
         (replace(REACHED, readers=[Reader("main", 1, LAGGING)]), "ok"),
         (replace(REACHED, readers=[Reader("main", 1, LAGGING + SECOND)]), "warning"),
+        # Nobody looks at our page: no matter, while the desk's own system keeps up.
+        (replace(REACHED, readers=[Reader("console", 1, LAGGING + SECOND)]), "warning"),
+        (replace(REACHED, readers=[Reader("console", 1, LAGGING + SECOND)], pushed=True), "ok"),
+        (
+            replace(
+                REACHED,
+                readers=[Reader("console", 1, LAGGING + SECOND), Reader("main", 0, timedelta(0))],
+            ),
+            "ok",
+        ),
         (replace(REACHED, push_waits=LAGGING + SECOND), "warning"),
         (replace(REACHED, missing=1), "breached"),
     ],
