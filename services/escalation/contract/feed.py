@@ -105,10 +105,9 @@ class FeedEvidence:
             count("readers", "登记进度的读者", len(reach.readers)),
         ]
         for number, reader in enumerate(reach.readers, 1):
-            figures += [
-                count(f"behind_{number}", f"{reader.title} 落后", reader.behind),
-                seconds(f"waits_{number}", f"{reader.title} 最早未读已等待", reader.waits),
-            ]
+            figures.append(count(f"behind_{number}", f"{reader.title} 落后", reader.behind))
+            if reader.behind:
+                figures.append(seconds(f"waits_{number}", f"{reader.title} 最久未读", reader.waits))
         return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
 
     async def _read(self, now: datetime) -> Reach:
