@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 LATE: Final = timedelta(seconds=10)
 """An escalation that reached the feed later than this after its case asked for it was late."""
-_SECONDS: Final = 1.0
+SECONDS: Final = 1.0
 """The notice does not wait longer for figures."""
 _LEFT_OUT_SECONDS: Final = 5.0
 
@@ -42,10 +42,10 @@ class Ask(Protocol):
 
 
 class Losses:
-    """Counts from this service's own tables, and has the others count in theirs."""
+    """Counts from this service's own tables, and has the others count in theirs, all within `seconds`."""
 
-    def __init__(self, database: Database, ask: Ask) -> None:
-        self._database, self._ask = database, ask
+    def __init__(self, database: Database, ask: Ask, *, seconds: float = SECONDS) -> None:
+        self._database, self._ask, self._seconds = database, ask, seconds
         self._left_out: dict[str, float] = {}
         """Until when, by the loop's clock."""
 
@@ -80,7 +80,7 @@ class Losses:
         if loop.time() < self._left_out.get(service, 0):
             return None
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 return await count()
         except Exception as error:
             log.warning("losses_not_known", fault=fault.id, service=service, error=type(error).__name__)

@@ -81,7 +81,7 @@ async def test_escalations_and_calls_to_the_desk_within_the_fault_are_counted(da
                 call("3", 400, "unknown"),
             ]
         )
-    assert await Losses(database, nobody)(FAULT) == (
+    assert await Losses(database, nobody, seconds=60)(FAULT) == (
         "故障期间：受理情况不明；呼叫车主情况不明；移交110案件2件，其中迟到1件，接警台电话结果不明1次。"
         "未能打进或未能登记的求助无法统计。"
     )
@@ -94,7 +94,7 @@ async def test_without_the_database_the_notice_says_that_nothing_can_be_known() 
 
 
 async def test_what_is_no_downtime_costs_nobody_anything(database: Database) -> None:
-    assert await Losses(database, nobody)(replace(FAULT, downtime=False)) == ""
+    assert await Losses(database, nobody, seconds=60)(replace(FAULT, downtime=False)) == ""
 
 
 async def test_every_way_a_downtime_ends_says_what_it_cost(database: Database, tmp_path: Path) -> None:
@@ -103,7 +103,11 @@ async def test_every_way_a_downtime_ends_says_what_it_cost(database: Database, t
 
     def watcher() -> Engine:
         return Engine(
-            journal, clock, {"desk": ["push"]}, timedelta(seconds=15), losses=Losses(database, nobody)
+            journal,
+            clock,
+            {"desk": ["push"]},
+            timedelta(seconds=15),
+            losses=Losses(database, nobody, seconds=60),
         )
 
     before = watcher()

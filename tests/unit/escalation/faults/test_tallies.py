@@ -12,7 +12,6 @@ import pytest
 from aiohttp import web
 
 from deploy.stack.ports import free_port
-from services.common.clock import ManualClock
 from services.common.crypto import Keys
 from services.common.http.auth import Tokens
 from services.common.service import Kernel, Process
@@ -30,8 +29,19 @@ from tests.support.tables import create_tables
 QUICK = {"sandbox_speed": 100, "redial": {"busy": [], "no_answer": [], "congestion": [], "hung_up": []}}
 COUNTED = {"opened": 7, "lookups_failed": 0, "to_person": 0, "to_desk": 0, "undelivered": 0}
 CALLED = {"placed": 9, "failed": 0, "unknown": 0, "under_way": 0, "waiting": 0}
+WAIT = 2.0
 CASES = "受理2件，车辆查询失败0次，因故障转人工0件，逾时转接警台0件"
 NOT_A_CASE, NOT_A_CALL = "受理情况不明", "呼叫车主情况不明"
+
+
+def patient(kernel: Kernel) -> Losses:
+    """One that waits as long as a busy machine takes: these tests are not about time."""
+    return Losses(kernel.database, Tallies(kernel).of, seconds=60)
+
+
+def hurried(kernel: Kernel) -> Losses:
+    """One that waits for a while; a neighbour that is well answers within it on a busy machine too."""
+    return Losses(kernel.database, Tallies(kernel).of, seconds=WAIT)
 
 
 @asynccontextmanager
@@ -58,7 +68,7 @@ async def test_in_one_process_every_figure_is_known(tmp_path: Path) -> None:
             while not (await client.get("/cases?status=escalated"))[1]["items"][0]["escalation"]["seq"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         over = replace(fault, recovered_at=kernel.clock.now())
-        said = await Losses(kernel.database, Tallies(kernel).of)(over)
+        said = await patient(kernel)(over)
         assert said.startswith(f"故障期间：{CASES}，待送达接警台0件；呼叫车主2次，失败0次")
         assert "移交110案件1件，其中迟到0件" in said
         assert "不明；" not in said
@@ -72,12 +82,12 @@ async def test_of_other_processes_the_same_is_known_at_their_addresses(tmp_path:
         )
         kernel = Kernel.build(elsewhere)
         over = replace(fault, recovered_at=kernel.clock.now())
-        said = await Losses(kernel.database, Tallies(kernel).of)(over)
+        said = await patient(kernel)(over)
         # Nobody has taken the disputed one to the desk.
         assert said.startswith(f"故障期间：{CASES}，待送达接警台1件；呼叫车主2次，失败0次")
         # One that speaks for another installation is a stranger to them.
         stranger = replace(kernel, tokens=Tokens(Keys.from_secret("b" * 40), kernel.clock))
-        said = await Losses(kernel.database, Tallies(stranger).of)(over)
+        said = await patient(stranger)(over)
         assert said.startswith(f"故障期间：{NOT_A_CASE}；{NOT_A_CALL}；")
         await kernel.database.close()
 
@@ -142,9 +152,9 @@ async def test_who_cannot_be_heard_is_named_and_holds_nobody_up(
     fault = Fault("f", "database", "", now, now, "probe", "desk", recovered_at=now)
     async with answering(port, movecar=movecar, outbound=outbound, right=COUNTED):
         started = time.monotonic()
-        said = await Losses(kernel.database, Tallies(kernel).of)(fault)
-        # A second is the limit for all of them together; one for each would be two.
-        assert time.monotonic() - started < 1.9
+        said = await hurried(kernel)(fault)
+        # They are waited for together, not one after the other.
+        assert time.monotonic() - started < 2 * WAIT
     assert {one for one in (NOT_A_CASE, NOT_A_CALL) if one in said} == not_known
     assert ("受理7件" in said) == (NOT_A_CASE not in not_known)
     assert ("呼叫车主9次" in said) == (NOT_A_CALL not in not_known)
@@ -159,11 +169,11 @@ async def test_parts_that_recover_together_wait_once_for_who_is_silent(tmp_path:
     await create_tables(kernel.database)
     now = kernel.clock.now()
     fault = Fault("f", "database", "", now, now, "probe", "desk", recovered_at=now)
-    losses = Losses(kernel.database, Tallies(kernel).of)
+    losses = hurried(kernel)
     async with answering(port, movecar="hang", outbound=CALLED):
         started = time.monotonic()
         said = {await losses(fault) for _ in range(4)}
-        assert time.monotonic() - started < 1.9
+        assert time.monotonic() - started < 2 * WAIT
     (sentence,) = said
     assert NOT_A_CASE in sentence
     assert "呼叫车主9次" in sentence
@@ -173,15 +183,16 @@ async def test_parts_that_recover_together_wait_once_for_who_is_silent(tmp_path:
 async def test_a_start_after_everything_was_down_says_what_that_cost(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, demo_password="a password for this test", **QUICK)
     everything = [build_movecar, build_outbound, build_escalation]
-    async with serving(settings, everything) as process, outage(process):
-        began = process.kernel.clock.now()
-    later = ManualClock(began + timedelta(hours=1))
-    async with serving(settings, everything, later) as process, Client(process.address) as client:
-        status, page = await client.become(process, "desk").get("/faults?component=escalation")
-        assert status == 200
-        (fault,) = page["items"]
-        assert fault["lost"].startswith("故障期间：受理")
-        assert "情况不明" not in fault["lost"]
+    async with serving(settings, everything) as process, outage(process) as fault:
+        now = process.kernel.clock.now()
+    # Wired again, and nobody listens yet: that is when the gap since the last beat is told.
+    kernel = Kernel.build(settings)
+    Process(kernel, [build(kernel) for build in everything], settings.listen)
+    said = await patient(kernel)(replace(fault, recovered_at=now))
+    assert said.startswith(f"故障期间：{CASES}，")
+    assert "情况不明" not in said
+    await kernel.database.close()
+    await kernel.bus.close()
 
 
 async def test_with_nobody_there_and_no_database_nothing_is_known(tmp_path: Path) -> None:
@@ -190,5 +201,5 @@ async def test_with_nobody_there_and_no_database_nothing_is_known(tmp_path: Path
     kernel = Kernel.build(settings_for(tmp_path, listen=away, outbound_listen=away, database_url=url))
     now = kernel.clock.now()
     fault = Fault("f", "database", "", now, now, "probe", "desk", recovered_at=now)
-    assert await Losses(kernel.database, Tallies(kernel).of)(fault) == NOTHING_KNOWN
+    assert await hurried(kernel)(fault) == NOTHING_KNOWN
     await kernel.database.close()
