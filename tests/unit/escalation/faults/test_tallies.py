@@ -21,6 +21,7 @@ from services.escalation.faults.records import Fault
 from services.escalation.faults.tallies import Tallies
 from services.escalation.faults.toll import NOTHING_KNOWN
 from services.movecar.app import build as build_movecar
+from services.movecar.app import build_with_neighbours
 from services.outbound.app import build as build_outbound
 from tests.support.cases import open_until
 from tests.support.running import Client, serving, settings_for
@@ -90,6 +91,20 @@ async def test_of_other_processes_the_same_is_known_at_their_addresses(tmp_path:
         said = await patient(stranger)(over)
         assert said.startswith(f"故障期间：{NOT_A_CASE}；{NOT_A_CALL}；")
         await kernel.database.close()
+
+
+async def test_a_person_reads_the_figures_of_each_at_one_address(tmp_path: Path) -> None:
+    for name in ("movecar", "outbound"):
+        (tmp_path / name).mkdir()
+    there = settings_for(tmp_path / "outbound")
+    async with serving(there, [build_outbound]) as outbound:
+        here = settings_for(tmp_path / "movecar", outbound_listen=outbound.address)
+        async with serving(here, [build_with_neighbours]) as movecar, Client(movecar.address) as client:
+            client.become(movecar, "supervisor")
+            span = {"from": "2026-04-01T08:00:00+08:00", "to": "2026-04-01T09:00:00+08:00"}
+            for service, figure in (("movecar", "opened"), ("outbound", "placed")):
+                status, found = await client.get(f"/tallies/{service}", params=span)
+                assert (status, found[figure]) == (200, 0)
 
 
 @asynccontextmanager
