@@ -29,7 +29,7 @@ from services.escalation.faults.documents import (
 )
 from services.escalation.faults.journal import Journal
 from services.escalation.faults.pair.pair import Pair
-from services.escalation.faults.people import People, UnknownFault
+from services.escalation.faults.people import NoDrillChannel, People, UnknownFault
 from services.escalation.faults.records import Fault
 
 READ: frozenset[Role] = frozenset({"supervisor", "desk", "auditor"})
@@ -222,7 +222,16 @@ class FaultApi:
         return Answer(200, pair_answer(self._pair))
 
     async def rehearse(self, call: Call[RunDrill, Any]) -> Answer:
-        drill = await self._people.rehearse(call.body.component, call.principal.username, real=call.body.real)
+        body = call.body
+        try:
+            drill = await self._people.rehearse(body.component, call.principal.username, real=body.real)
+        except NoDrillChannel:
+            raise invalid(
+                "real",
+                "没有配置演练通道：请设置 MOVECAR_DRILL_PUSH_URL、MOVECAR_DRILL_EMAIL 或 MOVECAR_DRILL_SMS，"
+                "或者通知真实的接警台与班长（real，命令行为 --real）",
+                code="no_drill_channel",
+            ) from None
         return Answer(201, fault_answer(drill))
 
     async def last_drill(self, _: Call[Any, Any]) -> Answer:

@@ -46,8 +46,13 @@ async def _rehearse(settings: Settings, component: str, *, real: bool) -> list[d
         base = await address(settings, http)
         opened = await ask(http, "POST", f"{base}/faults/drills", {"component": component, "real": real})
         one = f"{base}/faults/{opened['id']}"
-        await _until_told(http, one, "fault")
-        await ask(http, "POST", f"{one}/recover", {})
+        says = Console(stderr=True)
+        says.print(f"故障通知已交付各通道，等待送达证据（最长{WAIT_SECONDS:.0f}秒）…")
+        try:
+            await _until_told(http, one, "fault")
+        finally:  # also when it is interrupted: a drill does not stay open
+            await ask(http, "POST", f"{one}/recover", {})
+        says.print(f"恢复通知已交付各通道，等待送达证据（最长{WAIT_SECONDS:.0f}秒）…")
         return await _until_told(http, one, "recovery")
 
 

@@ -126,6 +126,10 @@ class Engine:
         """How many records the journal could not take yet."""
         return len(self._unsaved)
 
+    def reaches(self, audience: Audience) -> bool:
+        """Whether there is a channel to an audience."""
+        return bool(self._channels.get(audience))
+
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` when a duty may have become due."""
         self._listeners.append(listener)

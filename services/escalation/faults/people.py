@@ -27,6 +27,10 @@ class UnknownFault(LookupError):
     """There is no fault with this id."""
 
 
+class NoDrillChannel(Exception):
+    """A drill would be told to nobody: no channel for drills is set."""
+
+
 class People:
     """Changes that do not come from probes; idempotent where an id can be derived from what is given."""
 
@@ -102,7 +106,9 @@ class People:
         return planned
 
     async def rehearse(self, component: str, by: str, *, real: bool) -> Fault:
-        """Open a fault that is marked as a drill everywhere."""
+        """Open a fault that is marked as a drill everywhere. Raises NoDrillChannel."""
+        if not real and not self._engine.reaches("drill"):
+            raise NoDrillChannel
         now = self._clock.now()
         drill = Fault(
             id=new_id(),
