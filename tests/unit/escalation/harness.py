@@ -1,12 +1,14 @@
 """A running escalation service with real sockets, and the desk's and the cases' side of it."""
 
 import asyncio
+import atexit
 import json
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +47,21 @@ DETAILS: dict[str, Any] = {
 }
 
 
+@cache
+def _scratch() -> str:
+    """A directory that is gone when these tests are over."""
+    directory = tempfile.TemporaryDirectory(prefix="movecar-", ignore_cleanup_errors=True)
+    atexit.register(directory.cleanup)
+    return directory.name
+
+
 def settings_for(url: str, **overrides: Any) -> Settings:
     """Settings of a service on a database of its own, with no neighbours to miss.
 
     The journal of faults is beside an SQLite database, and in a new directory otherwise.
     """
     file = url.removeprefix("sqlite+aiosqlite:///")
-    directory = Path(tempfile.mkdtemp(prefix="movecar-")) if file == url else Path(file).parent / "var"
+    directory = Path(tempfile.mkdtemp(dir=_scratch())) if file == url else Path(file).parent / "var"
     quiet: dict[str, Any] = {"data_dir": directory, "fault_after": 600}
     return Settings(_env_file=None, database_url=url, secret_key="k" * 32, **(quiet | overrides))
 
