@@ -334,6 +334,9 @@ class Machine:
                 moments.append(now + max(wait, 0.0) + self.random.uniform(0.01, PROBE))
         if self.pair is not None:
             self.world.when_owed()
+            alone_at = self.pair.uninformed_at
+            if alone_at is not None and (wait := alone_at - self.clock.monotonic()) > 0:
+                moments.append(now + wait + PROBE / 2)
             if not self.world.linked and self.pair.heard and self.pair.silent_at is not None:
                 moments.append(self.pair.silent_at + self.random.uniform(0.01, 1.0))
         if moments:

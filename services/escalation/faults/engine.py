@@ -152,6 +152,8 @@ class Engine:
         now = self._clock.now()
         changed: list[Record] = list(released(self.book, now))
         last = next((record.at for record in records if isinstance(record, Beat)), None)
+        if last is not None:
+            self._pair.missed(abs(self.watching_since - last))
         if last is not None and abs(self.watching_since - last) > self._fault_after:
             changed += await self._gap(min(last, self.watching_since), self.watching_since)
         await self._save([*changed, Beat(OWN_BEAT, now)])
@@ -291,20 +293,12 @@ class Engine:
         if judged.finding == "fault_opened":
             if self._pair.waits(name, component.good_at + patience, now):
                 return []
-            downtime = self._pair.downtime(name)
-            found = Fault(
-                id=await self._free_id(name, component.good_at, judged.component.flaps),
-                component=name,
-                reason=reading.detail[:200],
-                began_at=component.good_at,
-                detected_at=now,
-                source="probe",
-                audiences=self.audiences if downtime else "supervisor",
-                downtime=downtime,
-                flaps=judged.component.flaps,
-                machine=self._pair.machine,
-            )
-            records += self.open(found)
+            records += self.open(await self._found(judged.component, reading.detail, component.good_at, now))
+        elif fault is not None and reading.health == "bad":
+            since = self._told_anew_since(name, now)
+            if since is not None:
+                reason = f"{reading.detail}（本机离线期间另一台的通知无法确认，重新告知）"
+                records += self.open(await self._found(judged.component, reason, since, now))
         elif judged.finding == "recovered":
             since = component.good_since or now
             if self._pair.waits(name, since + calm(component.flaps), now):
@@ -314,6 +308,33 @@ class Engine:
             for one in [one for one in self.book.faults.values() if self._found_open(one, name)]:
                 records += self.recovered(one, at, await self.lost(one, at))
         return records
+
+    async def _found(self, component: Component, reason: str, began_at: datetime, now: datetime) -> Fault:
+        downtime = self._pair.downtime(component.id)
+        return Fault(
+            id=await self._free_id(component.id, began_at, component.flaps),
+            component=component.id,
+            reason=reason[-200:],
+            began_at=began_at,
+            detected_at=now,
+            source="probe",
+            audiences=self.audiences if downtime else "supervisor",
+            downtime=downtime,
+            flaps=component.flaps,
+            machine=self._pair.machine,
+        )
+
+    def _told_anew_since(self, component: str, now: datetime) -> datetime | None:
+        """Return since when a fault has to be told anew, though it is open here; None: it has not.
+
+        While this machine was away the other one may have told its end, and be away itself now: the desk
+        would believe that all is well. A notice too many is allowed, none is not.
+        """
+        since = self._pair.uninformed_since(now)
+        if since is None or not self._pair.downtime(component):
+            return None
+        known = [one for one in self.book.faults.values() if self._found_open(one, component)]
+        return None if any(one.detected_at >= since for one in known) else since
 
     def _found_open(self, fault: Fault, component: str) -> bool:
         found = fault.component == component and fault.source == "probe" and fault.state == "open"

@@ -1,7 +1,7 @@
 """What the engine asks about the other machine, and the answers of a machine that has none."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.escalation.faults.detection.judge import Reading
@@ -31,6 +31,15 @@ class Pairing(Protocol):
     def covered(self, began_at: datetime, now: datetime) -> bool:
         """Whether the other machine kept watch since a moment, so that our absence was none for the desk."""
 
+    def missed(self, absence: timedelta) -> None:
+        """Note how long nobody watched here before this process."""
+
+    def uninformed_since(self, now: datetime) -> datetime | None:
+        """Return since when this machine is back without having heard what the other one told meanwhile.
+
+        None: it has heard, may still hear, or was not away.
+        """
+
     def changed(self, records: Sequence[Record]) -> None:
         """Note what changed here, for the other machine."""
 
@@ -59,6 +68,12 @@ class Alone:
     def covered(self, _: datetime, __: datetime) -> bool:
         """Nobody else was watching."""
         return False
+
+    def missed(self, _: timedelta) -> None:
+        """Nobody else told anything."""
+
+    def uninformed_since(self, _: datetime) -> None:
+        """Nobody else told anything."""
 
     def changed(self, _: Sequence[Record]) -> None:
         """Nobody else wants to know."""

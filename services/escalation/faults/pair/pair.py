@@ -46,6 +46,7 @@ class Pair:
         self._silence = silence
         self._well = well
         self._steady_since = clock.monotonic()
+        self._was_away = True
         self._readings: dict[str, Health] = {}
         self._heard_at = float("-inf")
         self._last: Message | None = None
@@ -116,6 +117,17 @@ class Pair:
         last = self._last
         return last is not None and self.heard and timedelta(seconds=last.steady) >= now - began_at
 
+    def missed(self, absence: timedelta) -> None:
+        """Note how long nobody watched here: the other machine stands in for an absence that it notices."""
+        self._was_away = absence.total_seconds() >= self._silence
+
+    def uninformed_since(self, now: datetime) -> datetime | None:
+        """Return since when this machine is back and the other one, which may have stood in, silent."""
+        at, moment = self.uninformed_at, self._clock.monotonic()
+        if at is None or moment < at:
+            return None
+        return now - timedelta(seconds=moment - self._steady_since)
+
     def changed(self, records: Sequence[Record]) -> None:
         """Owe the other machine what changed here: all but what each machine decides for itself."""
         self.owe(
@@ -145,6 +157,16 @@ class Pair:
         return self._heard_at + self._silence if self.heard else None
 
     @property
+    def uninformed_at(self) -> float | None:
+        """When, on the monotonic clock, this machine goes on without what the other one told in its absence.
+
+        None: it was not away, or has heard the other one since.
+        """
+        if not self._was_away or self._heard_at >= self._steady_since:
+            return None
+        return self._steady_since + self._silence
+
+    @property
     def heard_for(self) -> float | None:
         """Seconds since the other machine was last heard; None: never."""
         return None if self._last is None else self._clock.monotonic() - self._heard_at
@@ -168,6 +190,7 @@ class Pair:
     def broke_off(self) -> None:
         """Note that this process stood still: it has not been watching since it was started."""
         self._steady_since = self._clock.monotonic()
+        self._was_away = True
 
     def owe(self, records: Iterable[Shared]) -> None:
         """Keep changes until the other machine has them; of each record the last state."""

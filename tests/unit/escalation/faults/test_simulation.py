@@ -13,7 +13,9 @@ SEEDS = 200
 _AT_ONCE = 25
 ONCE_BROKEN = {
     3471: "the machine that found a fault lost its disk, and the other one, which knew, was down just then",
+    4017: "one machine told the end of a fault and died; the other, back after it broke again, knew neither",
     9711: "the standby went by flaps that the active one had forgotten, and died before the recovery counted",
+    10211: "the same as in 4017",
 }
 """Years beyond those that once broke an invariant, and what happened in them."""
 

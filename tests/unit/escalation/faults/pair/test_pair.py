@@ -206,6 +206,74 @@ async def test_a_fault_that_the_other_one_saw_end_opens_anew_where_it_is_still_b
     assert first.id != second.id
 
 
+async def _away_with_a_fault_open(two: Two, seconds: int) -> None:
+    """The active machine tells of a fault and is away so long, the standby watching the recovery."""
+    await two.pass_(20, BAD)
+    assert await two.active.give() == ["fault"]
+    await two.talk()
+    await two.talk()
+    for _ in range(seconds):
+        await two.clock.advance(1)
+        await two.look(GOOD, two.standby)
+
+
+async def _back(two: Two, seconds: int) -> list[str]:
+    """The active machine is back, finds the part down and gives what is due for so long."""
+    two.active.boot()
+    await two.active.engine.start()
+    given = []
+    for _ in range(seconds):
+        await two.clock.advance(1)
+        await two.look(BAD, two.active)
+        given += await two.active.give()
+    return given
+
+
+async def test_a_fault_whose_end_a_machine_now_silent_may_have_told_is_told_anew_once(two: Two) -> None:
+    await _away_with_a_fault_open(two, 40)
+    assert await two.standby.give() == ["recovery"]  # and it dies, and the part breaks again
+    given = await _back(two, 60)
+    assert given.count("fault") == 2  # the machine's own gap, and the part
+    old, new = sorted(faults(two.active), key=lambda fault: fault.detected_at)
+    assert (old.state, new.state) == ("open", "open")
+    assert new.began_at > old.began_at
+    assert "重新告知" in new.reason
+    # Both are over when the part is; the one that the other machine ended stays ended by it.
+    for _ in range(10):
+        await two.talk()
+    old, new = sorted(faults(two.active), key=lambda fault: fault.detected_at)
+    assert (old.state, new.state) == ("recovered", "open")
+    await two.pass_(60, GOOD)
+    assert {fault.state for fault in faults(two.active)} == {"recovered"}
+
+
+async def test_a_machine_that_hears_the_other_one_at_its_return_tells_nothing_anew(two: Two) -> None:
+    await _away_with_a_fault_open(two, 5)
+    two.active.boot()
+    await two.active.engine.start()
+    await two.talk()
+    await two.talk()
+    await two.pass_(5, BAD)
+    await two.pass_(60, BAD, talking=False)
+    assert len(faults(two.active)) == 1
+
+
+async def test_a_restart_that_the_other_machine_did_not_notice_tells_nothing_anew(two: Two) -> None:
+    await _away_with_a_fault_open(two, 3)
+    assert await _back(two, 60) == []
+    assert len(faults(two.active)) == 1
+
+
+async def test_a_machine_that_stood_still_tells_anew_what_it_finds_open(two: Two) -> None:
+    await _away_with_a_fault_open(two, 40)
+    assert await two.standby.give() == ["recovery"]
+    two.active.pair.broke_off()
+    for _ in range(30):
+        await two.clock.advance(1)
+        await two.look(BAD, two.active)
+    assert [fault.state for fault in faults(two.active)] == ["open", "open"]
+
+
 async def test_a_part_that_flaps_must_stay_good_as_long_for_the_standby_as_for_the_active_one(
     two: Two,
 ) -> None:
