@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from socket import gaierror
 from typing import Any, TypeVar, cast
 
+import aiosqlite
 import orjson
 from sqlalchemy import DateTime, MetaData, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -128,6 +129,7 @@ class Database:
             }
         else:
             options |= {"pool_size": pool_size, "max_overflow": 0, "pool_timeout": 60}
+            options |= {"connect_args": {"async_creator_fn": _open_sqlite}}
         self.engine: AsyncEngine = create_async_engine(url, **options)
         self._files: weakref.WeakSet[Any] = weakref.WeakSet()
         """The driver's own connections to SQLite, open or not."""
@@ -198,6 +200,26 @@ class Database:
         await self.engine.dispose()
         for connection in list(self._files):
             await connection.close()
+
+
+async def _open_sqlite(*where: Any, **how: Any) -> aiosqlite.Connection:
+    """Open a file; whoever is cancelled meanwhile closes it first.
+
+    The driver opens it in a thread, which would answer an event loop that is closed by then.
+    """
+    connection = aiosqlite.connect(*where, **how)
+    connection._thread.daemon = True  # as SQLAlchemy does where it opens the file itself
+    opening = asyncio.ensure_future(_opened(connection))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):  # one that could not be opened needs no closing
+            await (await opening).close()
+        raise
+
+
+async def _opened(connection: aiosqlite.Connection) -> aiosqlite.Connection:
+    return await connection
 
 
 def is_outage(error: BaseException) -> bool:

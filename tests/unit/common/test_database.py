@@ -89,3 +89,19 @@ async def _write(database: Database) -> None:
 )
 def test_what_is_an_outage(error: Exception, outage: bool) -> None:
     assert is_outage(error) is outage
+
+
+async def test_who_is_cancelled_while_a_file_is_opened_leaves_no_thread_behind(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    for turn in range(40):
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'test.sqlite3'}")
+        asking = asyncio.ensure_future(database.ping())
+        for _ in range(turn % 8):
+            await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await database.close()
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.endswith("(_connection_worker_thread)"):
+            await asyncio.to_thread(thread.join, 5.0)
+            assert not thread.is_alive()

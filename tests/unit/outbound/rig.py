@@ -122,7 +122,11 @@ class Tap:
         assert task is not None
         self._tasks.add(task)
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            try:
+                up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            except OSError:  # the PBX is gone, and so is this end
+                writer.transport.abort()
+                return
             self._writers |= {writer, up_writer}
             with contextlib.suppress(OSError):
                 await asyncio.gather(
