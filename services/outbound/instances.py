@@ -72,6 +72,7 @@ class Instances:
         self._lease = lease
         self._wake = wake
         self._beat = 0
+        self._shown = False
         self._watched: dict[str, tuple[tuple[str, int], float]] = {}
         """Instance → its run and beat, and since when by our watch."""
         self.taken_over = False
@@ -91,12 +92,11 @@ class Instances:
     async def beat(self) -> None:
         """Show that this process lives. A younger process of the same name ends our lease."""
         began = self._clock.monotonic()
-        first = not self._beat
         self._beat += 1
         values = {"beat": self._beat, "seen_at": self._clock.now(), "stopped": False}
         mine = _INSTANCES.c.name == self._name
         async with self._database.transaction() as session:
-            if first:
+            if not self._shown:
                 await session.execute(delete(_INSTANCES).where(mine))
                 await session.execute(insert(_INSTANCES).values(name=self._name, run=self._run, **values))
                 alive = True
@@ -105,6 +105,7 @@ class Instances:
                     update(_INSTANCES).where(mine, _INSTANCES.c.run == self._run).values(**values)
                 )
                 alive = bool(rows_changed(beaten))
+        self._shown = True  # not before: a first beat that failed has written nothing
         if not alive:
             if not self.taken_over:
                 log.error("instance_name_taken", instance=self._name)

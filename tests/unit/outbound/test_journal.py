@@ -103,6 +103,15 @@ async def test_the_whole_line_stands_a_database_that_goes_away_at_any_commit(rig
     assert set(rig.tap.asked.values()) == {1}
 
 
+async def test_a_caller_whose_first_sign_of_life_fails_takes_up_its_work_with_the_next_one(rig: Rig) -> None:
+    instances = rig.engine.instances
+    with database_away(rig, commits=1), pytest.raises(ConnectionResetError):
+        await instances.beat()
+    await instances.beat()
+    await instances.beat()
+    assert not instances.taken_over
+
+
 async def test_a_commit_that_succeeded_although_we_heard_otherwise_is_not_done_twice(rig: Rig) -> None:
     ((contact, attempt),) = await claimed(rig, 1, NUMBER + "6")
     rig.engine.lines.take(attempt, Line(Route("main", "trunk")))
