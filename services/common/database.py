@@ -209,17 +209,13 @@ async def _open_sqlite(*where: Any, **how: Any) -> aiosqlite.Connection:
     """
     connection = aiosqlite.connect(*where, **how)
     connection._thread.daemon = True  # as SQLAlchemy does where it opens the file itself
-    opening = asyncio.ensure_future(_opened(connection))
+    opening = asyncio.ensure_future(connection)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
         with contextlib.suppress(Exception):  # one that could not be opened needs no closing
             await (await opening).close()
         raise
-
-
-async def _opened(connection: aiosqlite.Connection) -> aiosqlite.Connection:
-    return await connection
 
 
 def is_outage(error: BaseException) -> bool:

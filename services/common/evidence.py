@@ -93,6 +93,12 @@ def judged(concerns: Sequence[Concern]) -> tuple[Status, list[str]]:
     return (ordered[0][0] if ordered else "ok"), [said for _, said in ordered]
 
 
+def evidence_of(concerns: Sequence[Concern], figures: Sequence[Figure], now: datetime) -> Evidence:
+    """Return how a clause stands by what was found, beside the figures that show it."""
+    status, findings = judged(concerns)
+    return Evidence(status=status, findings=findings, figures=list(figures), taken_at=now)
+
+
 def not_to_be_had(said: str, now: datetime) -> Evidence:
     """Return that nothing can be said at this moment, and why."""
     return Evidence(status="no_evidence", findings=[said], figures=[], taken_at=now)

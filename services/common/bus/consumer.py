@@ -215,7 +215,7 @@ class Consumer:
 
 def _first(entries: Sequence[Entry]) -> list[Entry]:
     """Return what is urgent and what precedes it of the same key; nothing where that is all there is."""
-    last = {_key(entry): place for place, entry in enumerate(entries) if _urgent([entry])}
+    last = {_key(entry): place for place, entry in enumerate(entries) if is_urgent(entry.type, entry.payload)}
     first = [entry for place, entry in enumerate(entries) if place <= last.get(_key(entry), -1)]
     return first if len(first) < len(entries) else []
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from services.common.clock import Clock
 from services.common.database import Database
-from services.common.evidence import WINDOW, Concern, Evidence, count, judged, seconds, time
+from services.common.evidence import WINDOW, Concern, Evidence, count, evidence_of, seconds, time
 from services.escalation.chain.auditor import GRACE, Auditor
 from services.escalation.machine import OPEN
 from services.escalation.models import Escalation, EscalationStep
@@ -58,7 +58,6 @@ class ChainEvidence:
         """Gather what there is. Raises what the database raises."""
         now = self._clock.now()
         chains = await self._read(now)
-        status, findings = judged(judge(chains))
         figures = [
             count("raised", "近30天移交110", chains.raised),
             count("waiting", "未签收", chains.waiting),
@@ -69,7 +68,7 @@ class ChainEvidence:
             count("violations", "核查不合格", chains.violations),
             time("audited_at", "最近一次核查", chains.audited_at),
         ]
-        return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
+        return evidence_of(judge(chains), figures, now)
 
     async def _read(self, now: datetime) -> Chains:
         since = now - WINDOW

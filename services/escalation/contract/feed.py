@@ -10,7 +10,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import Clock
 from services.common.database import Database
-from services.common.evidence import WINDOW, Concern, Evidence, Figure, count, judged, seconds, text, time
+from services.common.evidence import (
+    WINDOW,
+    Concern,
+    Evidence,
+    Figure,
+    count,
+    evidence_of,
+    seconds,
+    text,
+    time,
+)
 from services.escalation.deliveries import push_state
 from services.escalation.feed import Feed
 from services.escalation.models import Escalation, FeedItem, FeedReader
@@ -95,7 +105,6 @@ class FeedEvidence:
         """Gather what there is. Raises what the database raises."""
         now = self._clock.now()
         reach = await self._read(now)
-        status, findings = judged(judge(reach))
         figures: list[Figure] = [
             count("newest", "最新序号", reach.newest),
             time("newest_at", "最新消息", reach.newest_at),
@@ -108,7 +117,7 @@ class FeedEvidence:
             figures.append(count(f"behind_{number}", f"{reader.title} 落后", reader.behind))
             if reader.behind:
                 figures.append(seconds(f"waits_{number}", f"{reader.title} 最久未读", reader.waits))
-        return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
+        return evidence_of(judge(reach), figures, now)
 
     async def _read(self, now: datetime) -> Reach:
         since = now - WINDOW

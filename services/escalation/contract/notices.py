@@ -11,7 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import Clock
 from services.common.database import Database, is_outage
-from services.common.evidence import WINDOW, Concern, Evidence, Figure, count, judged, seconds, text, time
+from services.common.evidence import (
+    WINDOW,
+    Concern,
+    Evidence,
+    Figure,
+    count,
+    evidence_of,
+    seconds,
+    text,
+    time,
+)
 from services.escalation.faults.duties import ALARMS
 from services.escalation.faults.journal import Journal, promised
 from services.escalation.faults.models import FaultDuty, FaultRow
@@ -149,8 +159,7 @@ class NoticeEvidence:
         notices = counted(duties.values(), now)
         last = None if drill is None else _told(drill, list(rehearsed.values()), now)
         concerns += judge(notices, last, now, self._drill_every)
-        status, findings = judged(concerns)
-        return Evidence(status=status, findings=findings, figures=_figures(notices, last), taken_at=now)
+        return evidence_of(concerns, _figures(notices, last), now)
 
 
 def _told(drill: Fault, duties: Sequence[Duty], now: datetime) -> Drill:

@@ -9,8 +9,8 @@ import structlog
 from services.common.evidence import Source
 from services.common.http.endpoint import Endpoint
 from services.common.service import Kernel
+from services.outbound.evidence import clauses as proofs
 from services.outbound.evidence.api import EvidenceApi
-from services.outbound.evidence.clauses import CallEvidence, RecordingEvidence
 from services.outbound.evidence.collector import Collector
 from services.outbound.evidence.reconciler import Reconciler
 from services.outbound.evidence.recordings import collected_recordings
@@ -51,7 +51,7 @@ class Evidence:
         else:
             log.warning("call_records_not_collected")
         clauses: dict[str, Source] = {
-            "B4": CallEvidence(database, clock, files),
-            "B8": RecordingEvidence(database, clock, files),
+            "B4": proofs.Reconciled(database, clock, files, proofs.calls),
+            "B8": proofs.Reconciled(database, clock, files, proofs.recordings),
         }
         return cls(tasks, EvidenceApi(database, clock, files, recordings, after=after).endpoints, clauses)

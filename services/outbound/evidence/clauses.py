@@ -1,6 +1,6 @@
 """B4 and B8 on the contract board: are there calls that no case asked for, and is every call recorded."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.clock import Clock
 from services.common.database import Database
-from services.common.evidence import WINDOW, Concern, Evidence, count, judged, time
+from services.common.evidence import WINDOW, Concern, Evidence, count, evidence_of, time
 from services.outbound.evidence.models import BillableCall, CallRecordSource, StoredCallRecord
 from services.outbound.models import Incident
 
@@ -82,47 +82,50 @@ def judge_recordings(found: Found) -> list[Concern]:
     return concerns
 
 
-class CallEvidence:
-    """B4: reads what the reconciler wrote. `nodes`: the switches whose call records are collected."""
+def calls(found: Found, now: datetime) -> Evidence:
+    """Return how B4 stands."""
+    figures = (
+        count("records", "近30天交换机话单", found.records),
+        count("agreed", "拨号、话单、案件一致", found.agreed),
+        count("uncalled", "无案件呼叫", found.of(UNCALLED)),
+        count("doubtful", "与话单不一致", found.of(DOUBTFUL)),
+        time("read_at", "话单读取至", found.read_at),
+    )
+    return evidence_of(judge_calls(found, now), figures, now)
 
-    def __init__(self, database: Database, clock: Clock, nodes: Collection[str]) -> None:
-        self._database, self._clock, self._nodes = database, clock, nodes
+
+def recordings(found: Found, now: datetime) -> Evidence:
+    """Return how B8 stands."""
+    figures = (
+        count("answered", "近30天核对一致的接通", found.answered),
+        count("recorded", "其中有录音", found.recorded),
+        count("unrecorded", "缺录音", found.of(UNRECORDED)),
+        count("flawed", "录音异常", found.of(FLAWED)),
+    )
+    return evidence_of(judge_recordings(found), figures, now)
+
+
+class Reconciled:
+    """Reads what the reconciler wrote, for one clause: `calls` or `recordings`.
+
+    `nodes`: the switches whose call records are collected.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        nodes: Collection[str],
+        clause: Callable[[Found, datetime], Evidence],
+    ) -> None:
+        self._database, self._clock, self._nodes, self._clause = database, clock, nodes, clause
 
     async def __call__(self) -> Evidence:
         """Gather what there is. Raises what the database raises."""
         now = self._clock.now()
         async with self._database.reading() as session:
             found = await _read(session, now - WINDOW, self._nodes)
-        status, findings = judged(judge_calls(found, now))
-        figures = [
-            count("records", "近30天交换机话单", found.records),
-            count("agreed", "拨号、话单、案件一致", found.agreed),
-            count("uncalled", "无案件呼叫", found.of(UNCALLED)),
-            count("doubtful", "与话单不一致", found.of(DOUBTFUL)),
-            time("read_at", "话单读取至", found.read_at),
-        ]
-        return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
-
-
-class RecordingEvidence:
-    """B8: the same."""
-
-    def __init__(self, database: Database, clock: Clock, nodes: Collection[str]) -> None:
-        self._database, self._clock, self._nodes = database, clock, nodes
-
-    async def __call__(self) -> Evidence:
-        """Gather what there is. Raises what the database raises."""
-        now = self._clock.now()
-        async with self._database.reading() as session:
-            found = await _read(session, now - WINDOW, self._nodes)
-        status, findings = judged(judge_recordings(found))
-        figures = [
-            count("answered", "近30天核对一致的接通", found.answered),
-            count("recorded", "其中有录音", found.recorded),
-            count("unrecorded", "缺录音", found.of(UNRECORDED)),
-            count("flawed", "录音异常", found.of(FLAWED)),
-        ]
-        return Evidence(status=status, findings=findings, figures=figures, taken_at=now)
+        return self._clause(found, now)
 
 
 async def _read(session: AsyncSession, since: datetime, nodes: Collection[str]) -> Found:
