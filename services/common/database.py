@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from socket import gaierror
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import aiosqlite
 import orjson
@@ -35,8 +35,6 @@ EMITTED = "movecar_emitted"
 
 _READ_ONLY = "movecar_read_only"
 _AFTER_COMMIT = "movecar_after_commit"
-
-KeyT = TypeVar("KeyT", str, bytes)
 
 
 class Base(DeclarativeBase):
@@ -278,15 +276,6 @@ def _close_sqlite_traps(engine: AsyncEngine, files: weakref.WeakSet[Any]) -> Non
     def _begin(connection: Any) -> None:
         read_only = connection.get_execution_options().get(_READ_ONLY, False)
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
-
-
-def padded(ids: Iterable[KeyT]) -> list[KeyT]:
-    """Return ids for an IN list, at least one, filled up to a power of two with the last one.
-
-    PostgreSQL plans a statement anew for every length of the list; so there are ten lengths at most.
-    """
-    known = sorted(ids)
-    return known + known[-1:] * ((1 << (len(known) - 1).bit_length()) - len(known))
 
 
 def rows_changed(result: Any) -> int:

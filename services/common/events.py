@@ -86,6 +86,11 @@ class Event(BaseModel):
         """What the event is about."""
         return self.case_id
 
+    @property
+    def places(self) -> int:
+        """How many numbers of the log it takes: one for each thing that a reader is told of by itself."""
+        return 1
+
 
 class ContactRequested(Event):
     """Call the owner: numbers in calling order; they and the plate are sealed for `contact:{contact_id}`."""
@@ -349,15 +354,32 @@ class EscalationDisposed(Event):
     by: str
 
 
-class CaseChanged(Event):
-    """A case changed; the consoles' live stream reads these from the log, no service consumes them.
+class CasesChanged(Event):
+    """Cases changed in one transaction; the consoles' live stream reads these from the log, nobody else.
 
-    They show the case as it is when they are read; what earlier versions wrote into it is left out.
+    They show a case as it is when they are read; what earlier versions wrote into it is left out. Those named
+    one case, in `case_id`.
     """
 
     TYPE = "case.changed.v1"
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    case_id: str = ""
+    case_ids: tuple[str, ...] = ()
+
+    @property
+    def cases(self) -> tuple[str, ...]:
+        """The cases, in the order in which readers are told of them."""
+        return self.case_ids or (self.case_id,)
+
+    @property
+    def key(self) -> str:
+        return self.event_id
+
+    @property
+    def places(self) -> int:
+        return len(self.cases)
 
 
 class IncidentOpened(Event):
@@ -436,7 +458,7 @@ ALL: dict[str, type[Event]] = {
         EscalationReminded,
         EscalationAcknowledged,
         EscalationDisposed,
-        CaseChanged,
+        CasesChanged,
         IncidentOpened,
         IncidentClosed,
         SessionEnded,

@@ -15,6 +15,7 @@ class OutboxEntry(Base):
     """One emitted event, written in the transaction of the change it reports.
 
     `position` is given by the relay, in commit order and without gaps; until then the event is unpublished.
+    An event that takes several `places` has the last of its numbers here.
     """
 
     __tablename__ = "outbox"
@@ -34,6 +35,7 @@ class OutboxEntry(Base):
     key: Mapped[str] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     emitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    places: Mapped[int] = mapped_column(Integer, server_default="1")
     position: Mapped[int | None] = mapped_column(BigInteger, unique=True)
 
 

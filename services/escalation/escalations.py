@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import padded
 from services.common.events import (
     CaseDetailsChanged,
     CaseEscalated,
@@ -22,6 +21,7 @@ from services.common.events import (
     EscalationDisposed,
     EscalationRaised,
 )
+from services.common.membership import among
 from services.common.settings import Settings
 from services.escalation import machine
 from services.escalation.chain.policy import (
@@ -39,7 +39,7 @@ from services.escalation.models import Escalation
 
 log = structlog.get_logger(__name__)
 
-_KNOWN = select(Escalation.id).where(Escalation.id.in_(bindparam("ids", expanding=True)))
+_KNOWN = select(Escalation.id).where(among(Escalation.id, "ids"))
 
 
 class UnknownEscalation(LookupError):
@@ -62,7 +62,7 @@ class Escalations:
         """
         await self._feed.lock(session)
         asked = {event.escalation_id: event for event in events}
-        known = set(await session.scalars(_KNOWN, {"ids": padded(asked)}))
+        known = set(await session.scalars(_KNOWN, {"ids": list(asked)}))
         now = self._clock.now()
         # Events come at least once.
         rows = [self._row(event, now) for event in asked.values() if event.escalation_id not in known]

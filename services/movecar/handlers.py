@@ -9,7 +9,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Handler, Together, emit
-from services.common.database import padded
 from services.common.events import (
     AttemptChanged,
     CallsDisowned,
@@ -23,6 +22,7 @@ from services.common.events import (
     HandOverEnded,
     RecordingKept,
 )
+from services.common.membership import among
 from services.movecar.cases.desk_details import AT_THE_DESK, tell_desk
 from services.movecar.cases.machine import (
     CONTACT_ATTENTION,
@@ -60,8 +60,8 @@ _REMINDERS = {
 }
 """A step of the desk's chain → how the case's history names it."""
 _CASES = cast(Table, Case.__table__)
-_STANDING = select(_CASES.c.id, _CASES.c.status).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
-_OPENED = select(_CASES.c.id, _CASES.c.created_at).where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
+_STANDING = select(_CASES.c.id, _CASES.c.status).where(among(_CASES.c.id, "ids"))
+_OPENED = select(_CASES.c.id, _CASES.c.created_at).where(among(_CASES.c.id, "ids"))
 _CLOCKS_APART = timedelta(seconds=60)
 """How far the clocks of two machines of ours may be apart."""
 _PLACE = (
@@ -115,7 +115,7 @@ class Reports:
         """Take recordings into the catalogue; consoles show them, the desk is told of those of its cases."""
         await take_in(session, events, self._rules.clock.now())
         await self._tell(session, events)
-        standing = await session.execute(_STANDING, {"ids": padded({event.case_id for event in events})})
+        standing = await session.execute(_STANDING, {"ids": sorted({event.case_id for event in events})})
         for case_id, status in standing.all():
             if status in AT_THE_DESK and (case := await find_case(session, case_id)) is not None:
                 await tell_desk(session, self._rules, case)
@@ -124,7 +124,7 @@ class Reports:
         """Disown calls for which there was no case when the owner was rung (B4)."""
         opened: dict[str, datetime] = {}
         ids = {call.case_id for call in event.calls}
-        for row in await session.execute(_OPENED, {"ids": padded(ids)}):
+        for row in await session.execute(_OPENED, {"ids": list(ids)}):
             opened[row.id] = row.created_at
         disowned = tuple(
             call

@@ -15,8 +15,9 @@ from services.common.ami import NotSent, Refused, Unknown, UnsafeValue
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys, SealBroken
-from services.common.database import Database, is_outage, padded, rows_changed
+from services.common.database import Database, is_outage, rows_changed
 from services.common.events import CallMode
+from services.common.membership import among
 from services.common.pace import Pace
 from services.common.phones import InvalidPhone
 from services.common.speech import UnspeakablePlateError, speak
@@ -74,9 +75,7 @@ whoever held the lock has committed. What others claimed while this one waited, 
 are no longer as they were. (SQLite has one writer at a time anyway.)"""
 _CLAIM: Final = (
     update(ATTEMPTS)
-    .where(
-        ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)), ATTEMPTS.c.state.in_(origins(Trigger.CLAIMED))
-    )
+    .where(among(ATTEMPTS.c.id, "ids"), ATTEMPTS.c.state.in_(origins(Trigger.CLAIMED)))
     .values(
         state="dialing",
         version=ATTEMPTS.c.version + 1,
@@ -239,7 +238,7 @@ class Dialer:
             call.record.claim(self._instance, call.route, call.script.version, now)
         taken = 0
         for route, ids in sorted(routes.items()):
-            parameters = {"ids": padded(ids), "instance": self._instance, "now": now, "script": script}
+            parameters = {"ids": ids, "instance": self._instance, "now": now, "script": script}
             claim = await session.execute(
                 _CLAIM, parameters | {"on_node": route.node, "over_trunk": route.trunk}
             )

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
-from services.common.database import padded, rows_changed
+from services.common.database import rows_changed
 from services.common.events import AttemptOutcome, ContactConcluded, ContactOutcome, Event
 from services.common.ids import new_id
 from services.common.settings import RedialRules
@@ -204,7 +204,7 @@ def _advance(loaded: Mapping[str, _Loaded], change: Change) -> None:
 
 
 async def _load(session: AsyncSession, ids: set[str]) -> dict[str, _Loaded]:
-    rows = await session.execute(LOAD, {"ids": padded(ids)})
+    rows = await session.execute(LOAD, {"ids": list(ids)})
     loaded = {}
     for row in rows:
         record = record_of(row)
@@ -236,7 +236,7 @@ async def _earlier_tries(session: AsyncSession, decided: Sequence[_Loaded]) -> d
     tries: dict[str, list[Try]] = defaultdict(list)
     if contacts:
         latest = {item.record.id for item in decided}
-        for row in await session.execute(TRIES, {"contacts": padded(contacts)}):
+        for row in await session.execute(TRIES, {"contacts": list(contacts)}):
             if row.id not in latest:
                 route = Route(row.node, row.trunk) if row.node and row.trunk else None
                 tries[row.contact_id].append(Try(row.number_index, row.outcome, route, row.moved))

@@ -4,6 +4,7 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Table, bindparam, insert, select, update
 
+from services.common.membership import among
 from services.outbound.models import Attempt, Contact
 from services.outbound.records import AttemptRecord
 
@@ -42,7 +43,7 @@ LOAD: Final = (
         *RECORD_COLUMNS, CONTACTS.c.outcome.label("concluded"), CONTACTS.c.withdrawn_at, CONTACTS.c.callees
     )
     .join_from(ATTEMPTS, CONTACTS)
-    .where(ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(ATTEMPTS.c.id, "ids"))
     # The contact is locked too: a withdrawal that is being written would not see the attempt created here.
     # In one order everywhere, or two instances could wait for each other.
     .order_by(ATTEMPTS.c.id)
@@ -63,7 +64,7 @@ TRIES: Final = (
         *(ATTEMPTS.c[name] for name in ("id", "contact_id", "number_index", "outcome")),
         *(ATTEMPTS.c[name] for name in ("node", "trunk", "moved")),
     )
-    .where(ATTEMPTS.c.contact_id.in_(bindparam("contacts", expanding=True)), ATTEMPTS.c.outcome.is_not(None))
+    .where(among(ATTEMPTS.c.contact_id, "contacts"), ATTEMPTS.c.outcome.is_not(None))
     .order_by(ATTEMPTS.c.contact_id, ATTEMPTS.c.number)
 )
 NEW_ATTEMPTS: Final = insert(ATTEMPTS)

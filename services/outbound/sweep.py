@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 
 from services.common.ami import AmiError
 from services.common.clock import Clock
-from services.common.database import Database, is_outage, padded
+from services.common.database import Database, is_outage
 from services.outbound.attempts import UP, Trigger
 from services.outbound.instances import Instances
 from services.outbound.journal import Journal
@@ -92,7 +92,7 @@ class Sweep:
             # Guarded: of several processes that see it dead, one gets the call.
             taken = await session.scalars(
                 update(ATTEMPTS)
-                .where(ATTEMPTS.c.id.in_(padded(orphans)), *theirs, ATTEMPTS.c.claimed_by.in_(dead))
+                .where(ATTEMPTS.c.id.in_(sorted(orphans)), *theirs, ATTEMPTS.c.claimed_by.in_(dead))
                 .values(claimed_by=self._instance, version=ATTEMPTS.c.version + 1)
                 .returning(ATTEMPTS.c.id)
             )

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import Bus, Together, emit
 from services.common.bus.upkeep import EVENTS_FOR, prune
-from services.common.events import AttemptChanged
+from services.common.events import AttemptChanged, CasesChanged
 from services.common.models import DeadLetter, HandledEvent, OutboxEntry
 from tests.support.events import (
     DEADLINE,
@@ -57,6 +57,17 @@ class BusContract:
         await world.wait_for_effects(1)
         assert await world.effects() == [2]
         assert await world.positions() == [1]
+
+    async def test_an_event_about_many_things_takes_a_number_of_the_log_for_each(self, world: World) -> None:
+        now = datetime.now(UTC)
+        async with world.database.transaction() as session:
+            many = CasesChanged(occurred_at=now, case_ids=("a", "b", "c"))
+            await emit(session, event("case", 1), many, event("case", 2))
+        world.node().start()
+        await world.wait_for_effects(2)
+        await world.emit("case", 3)
+        await world.wait_for_effects(3)
+        assert await world.positions() == [1, 4, 5, 6]
 
     async def test_a_consumer_gets_only_events_meant_for_it(self, world: World) -> None:
         node = world.node().start(consuming=False)

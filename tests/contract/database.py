@@ -9,9 +9,11 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
+    bindparam,
     insert,
     select,
     text,
@@ -27,6 +29,7 @@ from services.common.database import (
     is_outage,
     rows_changed,
 )
+from services.common.membership import among
 from services.common.models import LogPosition
 from tests.support.events import event
 from tests.support.tables import create_tables
@@ -37,6 +40,7 @@ THINGS = Table(
     _metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(20), unique=True),
+    Column("mark", LargeBinary),
     Column("value", Integer),
     Column("moment", UtcDateTime),
     Column("data", JSON),
@@ -51,8 +55,46 @@ async def create_things(database: Database) -> None:
         await connection.run_sync(_metadata.create_all)
 
 
+NAMED = select(THINGS.c.id).where(among(THINGS.c.name, "names")).order_by(THINGS.c.id)
+MARKED = select(THINGS.c.id).where(among(THINGS.c.mark, "marks"), THINGS.c.value > bindparam("above"))
+
+
 class DatabaseContract:
     """Inherited by one test class for each database, which supplies `database` with the things in it."""
+
+    @pytest.mark.parametrize(
+        ("names", "found"),
+        [
+            ([], []),
+            (["none"], []),
+            (["b"], [2]),
+            (["c", "a"], [1, 3]),
+            (["a", "a"], [1]),  # named twice, found once
+            (["a", "b", "c", *(f"no {number}" for number in range(3000))], [1, 2, 3]),
+            (["a'); DROP TABLE things; --", "b"], [2]),
+        ],
+    )
+    async def test_rows_are_found_by_a_list_of_any_length(
+        self, database: Database, names: list[str], found: list[int]
+    ) -> None:
+        for number, name in enumerate("abc", start=1):
+            await _put(database, id=number, name=name, value=number)
+        async with database.reading() as session:
+            for _ in range(2):  # the second time by the statement as it was kept
+                assert list(await session.scalars(NAMED, {"names": names})) == found
+            assert list(await session.scalars(NAMED, {"names": ["a"]})) == [1]
+
+    async def test_a_list_may_be_of_bytes_and_stand_beside_other_conditions(self, database: Database) -> None:
+        for number in (1, 2, 3):
+            await _put(database, id=number, name=str(number), value=number, mark=bytes([number, 0, 255]))
+        wanted = {"marks": [b"\x01\x00\xff", b"\x03\x00\xff"], "above": 1}
+        async with database.transaction() as session:
+            assert list(await session.scalars(MARKED, wanted)) == [3]
+            changed = await session.execute(
+                update(THINGS).where(among(THINGS.c.mark, "marks")).values(value=9),
+                {"marks": wanted["marks"]},
+            )
+            assert rows_changed(changed) == 2
 
     async def test_a_hundred_concurrent_read_modify_writes_keep_a_hundred(self, database: Database) -> None:
         await _put(database, id=1, value=0)

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import bindparam, exists, func, select
+from sqlalchemy import exists, func, select
 
 from services.common.bus import emit
 from services.common.crypto import Keys
 from services.common.database import Database, is_outage
 from services.common.events import AttemptOutcome, ContactConcluded, decode
+from services.common.membership import among
 from services.common.migrations import upgrade
 from services.common.models import OutboxEntry
 from services.outbound.models import Attempt
@@ -31,7 +32,7 @@ from tests.unit.outbound.rig import requested
 NO_LIMITS = '{"number":{},"owner":{},"operator":{},"trunk":{},"service":{}}'
 _LOOK_SECONDS = 0.15
 _SETTLED = select(func.count()).where(
-    RequestedContact.id.in_(bindparam("ids", expanding=True)),
+    among(RequestedContact.id, "ids"),
     RequestedContact.outcome.is_not(None),
     ~exists().where(Attempt.contact_id == RequestedContact.id, Attempt.state != "ended"),
 )

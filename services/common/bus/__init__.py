@@ -3,7 +3,7 @@
 from services.common.bus.consumer import Consumer, Handler, Together
 from services.common.bus.contract import Bus, Entry
 from services.common.bus.local import LocalBus
-from services.common.bus.outbox import emit
+from services.common.bus.outbox import emit, entry_of
 from services.common.bus.redis import RedisBus
 from services.common.bus.relay import Relay
 from services.common.bus.upkeep import Upkeep
@@ -19,4 +19,5 @@ __all__ = [
     "Together",
     "Upkeep",
     "emit",
+    "entry_of",
 ]

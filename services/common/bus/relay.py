@@ -40,7 +40,7 @@ _LAST_LOCKED = _LAST.with_for_update()
 _ADVANCE = update(_POSITIONS).where(_POSITIONS.c.name == "log").values(last=bindparam("upto"))
 _STATE = select(exists().where(_LOG.c.position.is_(None)), _LAST.scalar_subquery())
 _UNPUBLISHED = (
-    select(_LOG.c.id, func.row_number().over(order_by=_LOG.c.id).label("rank"))
+    select(_LOG.c.id, func.sum(_LOG.c.places).over(order_by=_LOG.c.id).label("upto"))
     .where(_LOG.c.position.is_(None))
     .order_by(_LOG.c.id)
     .limit(_BATCH)
@@ -49,7 +49,7 @@ _UNPUBLISHED = (
 _NUMBER = (
     update(_LOG)
     .where(_LOG.c.id == _UNPUBLISHED.c.id)
-    .values(position=bindparam("last") + _UNPUBLISHED.c.rank)
+    .values(position=bindparam("last") + _UNPUBLISHED.c.upto)
     .returning(*_COLUMNS)
 )
 _UNHANDLED = (

@@ -13,7 +13,7 @@ from services.common.ids import new_id
 from services.movecar.cases.desk_details import tell_desk
 from services.movecar.cases.machine import OPEN, deadline_of
 from services.movecar.cases.models import Case, CaseJoin
-from services.movecar.cases.numbers import insert_numbered
+from services.movecar.cases.numbers import store_numbered
 from services.movecar.cases.rows import find_case, write_history
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
@@ -91,22 +91,19 @@ async def open_case(
         deadline_at=deadline_of("looking_up", now, rules.settings),
         lookup_started_at=None,
     )
-    await write_history(
-        session,
-        {
-            "case_id": case_id,
-            "at": now,
-            "actor": operator.name,
-            "trigger": "opened",
-            "from_status": None,
-            "to_status": "looking_up",
-            "reason": None,
-            "note": request.note,
-        },
-    )
-    await emit(session, *rules.news(session, case.id))
     rules.want_lookup(session)
-    await insert_numbered(session, case, now)
+    history = {
+        "case_id": case_id,
+        "at": now,
+        "actor": operator.name,
+        "trigger": "opened",
+        "from_status": None,
+        "to_status": "looking_up",
+        "reason": None,
+        "note": request.note,
+    }
+    (news,) = rules.news(session, case_id)  # nobody was told of a new case before
+    await store_numbered(session, case, history, news, now)
     return case, False
 
 

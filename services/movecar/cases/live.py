@@ -1,15 +1,16 @@
 """The consoles' live stream: every change of a case, in commit order, with resume."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from aiohttp import web
 from pydantic import Field
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from services.common.database import Database
-from services.common.events import CaseChanged
+from services.common.events import CasesChanged
 from services.common.http.auth import ROLES, Role
 from services.common.http.endpoint import Body, Call, Endpoint, Nothing
 from services.common.http.live import LiveStream, frame
@@ -24,6 +25,32 @@ from services.movecar.cases.view import CaseView, masked, show
 
 _PACE_EACH = 0.01
 _PACE_LONGEST = 0.2
+
+
+_NEWS = (
+    select(OutboxEntry.position, OutboxEntry.event_id, OutboxEntry.payload)
+    .where(OutboxEntry.position > bindparam("after"), OutboxEntry.type == CasesChanged.TYPE)
+    .order_by(OutboxEntry.position)
+    .limit(bindparam("limit"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """That one case changed: its number in the log, its id in the stream, which case, and when (RFC 3339)."""
+
+    seq: int
+    id: str
+    case_id: str
+    occurred_at: str
+
+
+def _named(position: int, event_id: str, payload: dict[str, Any]) -> Iterator[_Named]:
+    """Give each case of an event, in order, the number that was kept for it; the last has the event's own."""
+    event = CasesChanged.model_validate(payload | {"event_id": event_id})
+    at = rfc3339(event.occurred_at)
+    for behind, case_id in zip(range(len(event.cases) - 1, -1, -1), event.cases, strict=True):
+        yield _Named(position - behind, f"{event_id}-{behind}" if behind else event_id, case_id, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +88,39 @@ class CaseStream:
 
     async def _read(self, after: int, limit: int) -> Sequence[Change]:
         async with self._database.reading() as session:
-            rows = (
-                await session.execute(
-                    select(OutboxEntry.position, OutboxEntry.event_id, OutboxEntry.key, OutboxEntry.payload)
-                    .where(OutboxEntry.position > after, OutboxEntry.type == CaseChanged.TYPE)
-                    .order_by(OutboxEntry.position)
-                    .limit(limit)
-                )
-            ).all()
-            if not rows:
+            told = [
+                named
+                for row in await session.execute(_NEWS, {"after": after, "limit": limit})
+                for named in _named(*row)
+                if named.seq > after
+            ][:limit]
+            if not told:
                 return []
             # The case as it is now: a reader that missed steps wants the present, not the past.
-            cases = list(await session.scalars(select(Case).where(Case.id.in_({row.key for row in rows}))))
+            ids = {named.case_id for named in told}
+            cases = list(await session.scalars(select(Case).where(Case.id.in_(ids))))
             views = await show(session, self._rules, cases, "operator")
         full = {view.id: _json(view) for view in views}
         hidden = {view.id: _json(masked(view)) for view in views}
         escalated = {case.id for case in cases if case.escalation_id is not None}
         changes = []
-        for position, event_id, case_id, payload in rows:
-            if case_id not in full:
+        for named in told:
+            if named.case_id not in full:
                 continue
             head = {
-                "seq": position,
+                "seq": named.seq,
                 "type": "case.changed",
-                "id": event_id,
-                "occurred_at": rfc3339(CaseChanged.model_validate(payload).occurred_at),
+                "id": named.id,
+                "occurred_at": named.occurred_at,
             }
             changes.append(
                 Change(
-                    seq=position,
-                    escalated=case_id in escalated,
-                    full=frame(position, "case.changed", orjson.dumps(head | {"data": full[case_id]})),
-                    masked=frame(position, "case.changed", orjson.dumps(head | {"data": hidden[case_id]})),
+                    seq=named.seq,
+                    escalated=named.case_id in escalated,
+                    full=frame(named.seq, "case.changed", orjson.dumps(head | {"data": full[named.case_id]})),
+                    masked=frame(
+                        named.seq, "case.changed", orjson.dumps(head | {"data": hidden[named.case_id]})
+                    ),
                 )
             )
         return changes

@@ -7,19 +7,18 @@ from typing import Any, cast
 from sqlalchemy import Table, Update, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import padded, rows_changed
+from services.common.database import rows_changed
+from services.common.membership import among
 from services.movecar.cases.models import Case, CaseHistory
 
 _CASES = cast(Table, Case.__table__)
 _ONE = select(Case).where(Case.id == bindparam("id"))
 _ONE_LOCKED = _ONE.with_for_update()
 # In one order everywhere, or two batches could wait for each other.
-_MANY_LOCKED = (
-    select(Case).where(Case.id.in_(bindparam("ids", expanding=True))).order_by(Case.id).with_for_update()
-)
+_MANY_LOCKED = select(Case).where(among(Case.id, "ids")).order_by(Case.id).with_for_update()
 _LOCK = (
     select(_CASES.c.id, _CASES.c.status, _CASES.c.version)
-    .where(_CASES.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(_CASES.c.id, "ids"))
     .order_by(_CASES.c.id)
     .with_for_update()
 )
@@ -43,7 +42,7 @@ async def find_case(session: AsyncSession, case_id: str, *, for_update: bool = F
 
 async def lock_cases(session: AsyncSession, ids: Sequence[str]) -> dict[str, Case]:
     """Return those of these cases that there are, by id, detached; the others wait as for `find_case`."""
-    cases = {case.id: case for case in await session.scalars(_MANY_LOCKED, {"ids": padded(ids)})}
+    cases = {case.id: case for case in await session.scalars(_MANY_LOCKED, {"ids": list(ids)})}
     for case in cases.values():
         session.expunge(case)
     return cases
@@ -58,7 +57,7 @@ async def change_cases(
     """
     if len(changes) > 1 and not locked:
         # asyncpg does not count over many rows: lock them and compare, and the updates below all hit.
-        standing = await session.execute(_LOCK, {"ids": padded(case.id for case, _ in changes)})
+        standing = await session.execute(_LOCK, {"ids": [case.id for case, _ in changes]})
         found = {row.id: (row.status, row.version) for row in standing}
         for case, _ in changes:
             if found.get(case.id) != (case.status, case.version):

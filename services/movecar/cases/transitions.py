@@ -6,16 +6,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.crypto import Keys
-from services.common.database import after_commit, padded
+from services.common.database import after_commit
 from services.common.events import (
-    CaseChanged,
     CaseEscalated,
+    CasesChanged,
     CaseWithdrawn,
     ContactRequested,
     ContactWithdrawn,
@@ -23,6 +22,7 @@ from services.common.events import (
     Event,
 )
 from services.common.ids import new_id
+from services.common.membership import among
 from services.common.settings import Settings
 from services.movecar.cases.desk_details import ATTEMPTS, sealed_details
 from services.movecar.cases.machine import (
@@ -44,9 +44,7 @@ SYSTEM = "system"
 _STOPS_CALLING: frozenset[Trigger] = frozenset({"withdrawn", "escalated_by_operator", "deadline_passed"})
 
 
-_ATTEMPTS_OF = ATTEMPTS.where(CaseAttempt.case_id.in_(bindparam("ids", expanding=True))).order_by(
-    CaseAttempt.queued_at
-)
+_ATTEMPTS_OF = ATTEMPTS.where(among(CaseAttempt.case_id, "ids")).order_by(CaseAttempt.queued_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +126,10 @@ class CaseRules:
         for plan in planned:
             for name, value in plan.values.items():
                 setattr(plan.case, name, value)
-            plan.events.extend(self.news(session, plan.case.id))
             if plan.case.status == "looking_up":
                 self.want_lookup(session)
-        await emit(session, *(event for plan in planned for event in plan.events))
+        events = [event for plan in planned for event in plan.events]
+        await emit(session, *events, *self.news(session, *(plan.case.id for plan in planned)))
 
     def _plan(self, move: Move, now: datetime, attempts: Sequence[Any]) -> _Planned:
         case, outcome = move.case, move.outcome
@@ -172,15 +170,16 @@ class CaseRules:
         }
         return _Planned(case, values, history, events)
 
-    def news(self, session: AsyncSession, *case_ids: str) -> list[CaseChanged]:
+    def news(self, session: AsyncSession, *case_ids: str) -> list[Event]:
         """Return the news for the consoles that these cases changed, to be emitted in this transaction.
 
         A case is told of once in a transaction, whatever happens to it: consoles show it as it is afterwards.
+        Nothing is left to tell of cases that were told of before.
         """
         told: set[str] = session.info.setdefault(_TOLD, set())
         fresh = [case_id for case_id in dict.fromkeys(case_ids) if case_id not in told]
         told.update(fresh)
-        return [CaseChanged(occurred_at=self.clock.now(), case_id=case_id) for case_id in fresh]
+        return [CasesChanged(occurred_at=self.clock.now(), case_ids=tuple(fresh))] if fresh else []
 
     def _new_contact(self, case: Case, now: datetime, events: list[Event]) -> dict[str, Any]:
         contact_id = new_id()
@@ -242,6 +241,6 @@ async def _attempts_of(session: AsyncSession, moves: Sequence[Move]) -> dict[str
     ids = [move.case.id for move in moves if move.escalation is not None]
     attempts: dict[str, list[Any]] = {}
     if ids:
-        for row in await session.execute(_ATTEMPTS_OF, {"ids": padded(ids)}):
+        for row in await session.execute(_ATTEMPTS_OF, {"ids": ids}):
             attempts.setdefault(row.case_id, []).append(row)
     return attempts

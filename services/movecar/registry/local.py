@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import structlog
-from sqlalchemy import Table, and_, bindparam, select
+from sqlalchemy import Table, and_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.common.crypto import Keys, SealBroken
-from services.common.database import Database, padded
+from services.common.database import Database
+from services.common.membership import among
 from services.movecar.plates import Color, Plate
 from services.movecar.registry.answers import Answer, Outage, Unavailable, Vehicle, decide
 from services.movecar.registry.models import RegistryGeneration, RegistryVehicle
@@ -28,7 +29,7 @@ _FIND = (
         _VEHICLES,
         and_(
             _VEHICLES.c.generation_id == _GENERATIONS.c.id,
-            _VEHICLES.c.plate_index.in_(bindparam("plates", expanding=True)),
+            among(_VEHICLES.c.plate_index, "plates"),
         ),
     )
     .where(_GENERATIONS.c.state == "active")
@@ -92,7 +93,7 @@ class LocalRegistry:
         asked, self._asked, self._next = self._asked, set(), None
         vehicles: dict[bytes, list[_Sealed]] = defaultdict(list)
         async with self._db.reading() as session:
-            rows = (await session.execute(_FIND, {"plates": padded(asked)})).all()
+            rows = (await session.execute(_FIND, {"plates": sorted(asked)})).all()
         if not rows:
             raise _NotLoaded
         for index, color, sealed in rows:

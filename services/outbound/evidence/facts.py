@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import padded
+from services.common.membership import among
 from services.outbound.evidence.calls import SwitchCall, calls_of
 from services.outbound.evidence.line import CallRecord, Disposition
 from services.outbound.evidence.models import CallRecordSource, StoredCallRecord
@@ -35,12 +35,8 @@ ATTEMPT_COLUMNS: Final = (
     ATTEMPTS.c.hangup_cause,
     ATTEMPTS.c.reconciled_at,
 )
-_ATTEMPTS: Final = (
-    select(*ATTEMPT_COLUMNS)
-    .join_from(ATTEMPTS, CONTACTS)
-    .where(ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)))
-)
-_RECORDS_OF: Final = select(RECORDS).where(RECORDS.c.attempt_id.in_(bindparam("ids", expanding=True)))
+_ATTEMPTS: Final = select(*ATTEMPT_COLUMNS).join_from(ATTEMPTS, CONTACTS).where(among(ATTEMPTS.c.id, "ids"))
+_RECORDS_OF: Final = select(RECORDS).where(among(RECORDS.c.attempt_id, "ids"))
 
 
 async def read_until(session: AsyncSession, nodes: Collection[str], now: datetime) -> datetime | None:
@@ -88,7 +84,7 @@ async def attempt_rows(session: AsyncSession, ids: Collection[str]) -> dict[str,
     """Return the rows of the attempts there are among these ids."""
     found: dict[str, Any] = {}
     for share in shares(ids):
-        found |= {row.id: row for row in await session.execute(_ATTEMPTS, {"ids": padded(share)})}
+        found |= {row.id: row for row in await session.execute(_ATTEMPTS, {"ids": share})}
     return found
 
 
@@ -96,7 +92,7 @@ async def calls_claiming(session: AsyncSession, ids: Collection[str]) -> list[Sw
     """Return every call that belongs to one of these attempts or claims to."""
     records = []
     for share in shares(ids):
-        rows = await session.execute(_RECORDS_OF, {"ids": padded(share)})
+        rows = await session.execute(_RECORDS_OF, {"ids": share})
         records += [record_of(row) for row in rows]
     return calls_of(records)
 

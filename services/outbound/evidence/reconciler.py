@@ -16,8 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.clock import Clock
-from services.common.database import Database, is_outage, padded, rows_changed
+from services.common.database import Database, is_outage, rows_changed
 from services.common.events import CallsPlaced, PlacedCall
+from services.common.membership import among
 from services.outbound.evidence.billing import bill
 from services.outbound.evidence.calls import SwitchCall, calls_of
 from services.outbound.evidence.facts import (
@@ -68,9 +69,7 @@ _DUE: Final = (
     .order_by(ATTEMPTS.c.ended_at)
     .limit(_BATCH)
 )
-_SOURCES: Final = select(SOURCES.c.node, SOURCES.c.checked_seq).where(
-    SOURCES.c.node.in_(bindparam("nodes", expanding=True))
-)
+_SOURCES: Final = select(SOURCES.c.node, SOURCES.c.checked_seq).where(among(SOURCES.c.node, "nodes"))
 _NEWS: Final = (
     select(RECORDS)
     .where(RECORDS.c.node == bindparam("of"), RECORDS.c.seq > bindparam("after"))
@@ -90,11 +89,11 @@ _LATE: Final = (
 _OPEN: Final = select(_INCIDENTS.c.kind, _INCIDENTS.c.subject).where(
     _INCIDENTS.c.kind.in_(_COMPARED),
     _INCIDENTS.c.closed_at.is_(None),
-    _INCIDENTS.c.subject.in_(bindparam("subjects", expanding=True)),
+    among(_INCIDENTS.c.subject, "subjects"),
 )
 _CHECKED: Final = (
     update(ATTEMPTS)
-    .where(ATTEMPTS.c.id.in_(bindparam("ids", expanding=True)), ATTEMPTS.c.reconciled_at.is_(None))
+    .where(among(ATTEMPTS.c.id, "ids"), ATTEMPTS.c.reconciled_at.is_(None))
     .values(reconciled_at=bindparam("now"))
 )
 _LOOKED: Final = (
@@ -247,7 +246,7 @@ class Reconciler:
             if mismatch.kind is Kind.UNKNOWN_CALL:
                 await _note(session, mismatch, now)
         for share in shares(row.id for row in fresh):
-            await session.execute(_CHECKED, {"ids": padded(share), "now": now})
+            await session.execute(_CHECKED, {"ids": share, "now": now})
         if fresh:
             calls = tuple(
                 PlacedCall(attempt_id=row.id, case_id=row.case_id, dialed_at=row.dialed_at) for row in fresh
@@ -259,7 +258,7 @@ class Reconciler:
     ) -> None:
         standing = {(str(mismatch.kind), mismatch.subject) for mismatch in found}
         for share in shares(compared):
-            for row in (await session.execute(_OPEN, {"subjects": padded(share)})).all():
+            for row in (await session.execute(_OPEN, {"subjects": share})).all():
                 if (row.kind, row.subject) not in standing:
                     await close_incident(session, row.kind, row.subject, now)
         for mismatch in found:

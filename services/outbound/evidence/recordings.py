@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping
 from typing import Final, cast
 
-from sqlalchemy import Table, bindparam, select
+from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import padded
+from services.common.membership import among
 from services.common.settings import Settings
 from services.outbound.evidence.facts import Recordings, shares
 from services.outbound.evidence.reconcile import Recording
@@ -14,14 +14,14 @@ from services.outbound.recordings.models import AttemptRecording
 
 _RECORDINGS: Final = cast(Table, AttemptRecording.__table__)
 _OF: Final = select(_RECORDINGS.c.attempt_id, _RECORDINGS.c.state, _RECORDINGS.c.sha256).where(
-    _RECORDINGS.c.attempt_id.in_(bindparam("ids", expanding=True))
+    among(_RECORDINGS.c.attempt_id, "ids")
 )
 
 
 async def _catalogued(session: AsyncSession, ids: Collection[str]) -> Mapping[str, Recording]:
     found: dict[str, Recording] = {}
     for share in shares(ids):
-        for row in await session.execute(_OF, {"ids": padded(share)}):
+        for row in await session.execute(_OF, {"ids": share}):
             match row.state:
                 case "none":
                     found[row.attempt_id] = Recording("silent")

@@ -9,7 +9,8 @@ from typing import Final, cast
 from sqlalchemy import Table, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.database import Database, padded
+from services.common.database import Database
+from services.common.membership import among
 from services.outbound.evidence.calls import calls_of
 from services.outbound.evidence.facts import (
     ATTEMPT_COLUMNS,
@@ -41,7 +42,7 @@ _STARTED: Final = select(RECORDS).where(
 _DISOWNED: Final = select(_INCIDENTS.c.subject).where(
     _INCIDENTS.c.kind == Kind.ATTEMPT_WITHOUT_CASE,
     _INCIDENTS.c.closed_at.is_(None),
-    _INCIDENTS.c.subject.in_(bindparam("ids", expanding=True)),
+    among(_INCIDENTS.c.subject, "ids"),
 )
 
 
@@ -131,7 +132,7 @@ async def _compare_slice(
     result = reconcile(over.values(), calls, found)
     disowned: list[Mismatch] = []
     for share in shares(over):
-        subjects = await session.scalars(_DISOWNED, {"ids": padded(share)})
+        subjects = await session.scalars(_DISOWNED, {"ids": share})
         disowned += [Mismatch(Kind.ATTEMPT_WITHOUT_CASE, each, over[each].case_id) for each in subjects]
     report.add(result, disowned)
 

@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.call_rules import Window
 from services.common.database import UtcDateTime
+from services.common.membership import among
 from services.outbound.guard.verdict import Candidate, Counted, Dialled, Past, Rules, Tally
 from services.outbound.models import DeclinedNumber
 from services.outbound.rows import ATTEMPTS, CONTACTS
@@ -49,12 +50,12 @@ class Counts:
 
     async def load(self, session: AsyncSession, candidates: Sequence[Candidate], now: datetime) -> Past:
         """Return what was dialled until now. One statement, whatever the number of candidates."""
-        values: dict[str, Any] = _same_length(
-            callees={callee for candidate in candidates for callee in candidate.callees},
-            vehicles={candidate.vehicle for candidate in candidates},
-            operators={candidate.operator for candidate in candidates},
-            trunks={candidate.trunk for candidate in candidates},
-        )
+        values: dict[str, Any] = {
+            "callees": sorted({callee for candidate in candidates for callee in candidate.callees}),
+            "vehicles": sorted({candidate.vehicle for candidate in candidates}),
+            "operators": sorted({candidate.operator for candidate in candidates}),
+            "trunks": sorted({candidate.trunk for candidate in candidates}),
+        }
         values |= {
             f"since_{kind}_{place}": now - window.length
             for kind, windows in self._counted.items()
@@ -87,19 +88,15 @@ class Counts:
             literal_column("0"),
             literal_column("1"),
             sql_cast(null(), UtcDateTime),
-        ).where(_DECLINED.c.callee.in_(_listed("callees")))
+        ).where(among(_DECLINED.c.callee, "callees"))
         arms = [declined]
         if self._rules.number or self._rules.owner:
-            arms.append(_calls(ATTEMPTS.c.callee.in_(_listed("callees"))))
+            arms.append(_calls(among(ATTEMPTS.c.callee, "callees")))
         if self._rules.owner:
-            arms.append(_calls((CONTACTS.c.vehicle != "") & CONTACTS.c.vehicle.in_(_listed("vehicles"))))
+            arms.append(_calls((CONTACTS.c.vehicle != "") & among(CONTACTS.c.vehicle, "vehicles")))
         for kind, windows in self._counted.items():
             arms += [_tally(kind, place) for place in range(len(windows))]
         return union_all(*arms)
-
-
-def _listed(name: str) -> Any:
-    return bindparam(name, expanding=True)
 
 
 def _calls(whose: ColumnElement[bool]) -> Select[Any]:
@@ -130,13 +127,4 @@ def _tally(kind: Counted, place: int) -> Select[Any]:
     ).where(ATTEMPTS.c.dialed_at > bindparam(f"since_{kind}_{place}"))
     if kind == "service":
         return statement
-    return statement.where(key.in_(_listed(f"{kind}s"))).group_by(key)
-
-
-def _same_length(**lists: set[str]) -> dict[str, list[str]]:
-    """Fill the lists up to one power of two: PostgreSQL plans a statement anew for every shape of it."""
-    longest = max(map(len, lists.values()))
-    length = 1 << (longest - 1).bit_length()
-    return {
-        name: (known := sorted(values)) + known[-1:] * (length - len(known)) for name, values in lists.items()
-    }
+    return statement.where(among(key, f"{kind}s")).group_by(key)

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
-from services.common.database import padded
 from services.common.events import ContactConcluded, Event
+from services.common.membership import among
 from services.outbound.guard.verdict import Reason
 from services.outbound.rows import CONCLUDE, CONTACTS, PROGRESS, WRITE, record_of
 
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 # right now is left to that, or the two would wait for each other.
 _CONTACTS: Final = (
     select(CONTACTS.c.id, CONTACTS.c.outcome)
-    .where(CONTACTS.c.id.in_(bindparam("ids", expanding=True)))
+    .where(among(CONTACTS.c.id, "ids"))
     .order_by(CONTACTS.c.id)
     .with_for_update(skip_locked=True)
 )
@@ -31,7 +31,7 @@ async def withhold(session: AsyncSession, refused: Sequence[tuple[Any, Reason]],
 
     Each is a row of `rows.RECORD_COLUMNS`.
     """
-    ids = padded({row.contact_id for row, _ in refused})
+    ids = sorted({row.contact_id for row, _ in refused})
     contacts = {row.id: row.outcome for row in await session.execute(_CONTACTS, {"ids": ids})}
     changed: list[dict[str, Any]] = []
     concluded: list[dict[str, Any]] = []

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
 from services.common.crypto import Keys
-from services.common.database import padded
 from services.common.events import RecordingKept
+from services.common.membership import among
 from services.outbound.incidents import close_incident, open_incident
 from services.outbound.models import Incident
 from services.outbound.recordings.keeper import Call, Kept
@@ -39,9 +39,7 @@ _CALLS: Final = (
     .join_from(ATTEMPTS, CONTACTS)
     .outerjoin(_RECORDINGS)
 )
-_OF_FILES: Final = _CALLS.add_columns(ATTEMPTS.c.state.label("call_state")).where(
-    ATTEMPTS.c.id.in_(bindparam("ids", expanding=True))
-)
+_OF_FILES: Final = _CALLS.add_columns(ATTEMPTS.c.state.label("call_state")).where(among(ATTEMPTS.c.id, "ids"))
 _ANSWERED: Final = ATTEMPTS.c.answered_at.is_not(None) & ATTEMPTS.c.ended_at.is_not(None)
 _FIRST_UNACCOUNTED: Final = select(func.min(ATTEMPTS.c.ended_at)).where(
     _ANSWERED, ~exists().where(_RECORDINGS.c.attempt_id == ATTEMPTS.c.id)
@@ -64,7 +62,7 @@ _ENDED_BETWEEN: Final = (
 _KNOWN_MISSING: Final = select(Incident.subject).where(
     Incident.kind == MISSING,
     Incident.closed_at.is_(None),
-    Incident.subject.in_(bindparam("subjects", expanding=True)),
+    among(Incident.subject, "subjects"),
 )
 _AT_A_TIME: Final = 500
 
@@ -101,7 +99,7 @@ class Catalogue:
         ordered = sorted(attempts)
         for first in range(0, len(ordered), _AT_A_TIME):
             share = ordered[first : first + _AT_A_TIME]
-            for row in await session.execute(_OF_FILES, {"ids": padded(share)}):
+            for row in await session.execute(_OF_FILES, {"ids": share}):
                 strangers.discard(row.id)
                 if row.call_state == "ended":
                     ended.append(self._call(row))
@@ -222,7 +220,7 @@ class Catalogue:
 async def _found_again(session: AsyncSession, attempts: Collection[str], now: datetime) -> None:
     """Close the incidents of recordings that were missing and have turned up."""
     if attempts:
-        for subject in (await session.scalars(_KNOWN_MISSING, {"subjects": padded(attempts)})).all():
+        for subject in (await session.scalars(_KNOWN_MISSING, {"subjects": list(attempts)})).all():
             await close_incident(session, MISSING, subject, now)
 
 

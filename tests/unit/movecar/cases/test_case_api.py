@@ -3,11 +3,13 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from services.common.bus import emit
 from services.common.events import (
     AttemptChanged,
     CaseEscalated,
+    CasesChanged,
     ContactConcluded,
     ContactOutcome,
     ContactRequested,
@@ -436,27 +438,54 @@ async def test_an_unknown_case_is_not_found(operator: Client, path: str) -> None
     assert (status, problem["code"]) == (404, "not_found")
 
 
+async def heard(
+    client: Client, count: int, *, after: int = 0, last: int | None = None
+) -> list[dict[str, Any]]:
+    """Return the next events of the live stream after a number, or resumed where a reader left."""
+    told: list[dict[str, Any]] = []
+    url = f"{client.base}/api/v1/events?after={after}"
+    headers = {} if last is None else {"Last-Event-ID": str(last)}
+    async with asyncio.timeout(60), client.http.get(url, headers=headers) as stream:
+        while len(told) < count:
+            line = (await stream.content.readline()).decode()
+            if line.startswith("data: "):
+                told.append(json.loads(line.removeprefix("data: ")))
+    return told
+
+
 async def test_consoles_hear_of_every_step_and_resume_where_they_left(
     movecar: Process, operator: Client
 ) -> None:
-    heard: list[dict[str, Any]] = []
-
-    async def listen(until_count: int, headers: dict[str, str]) -> None:
-        url = f"{operator.base}/api/v1/events?after=0"
-        async with asyncio.timeout(60), operator.http.get(url, headers=headers) as stream:
-            while len(heard) < until_count:
-                line = (await stream.content.readline()).decode()
-                if line.startswith("data: "):
-                    heard.append(json.loads(line.removeprefix("data: ")))
-
     _, case = await operator.post("/cases", new_case())
     await until(operator, case["id"], "calling")
-    await listen(2, {})
-    assert [item["data"]["id"] for item in heard] == [case["id"]] * 2
+    steps = await heard(operator, 2)
+    assert [item["data"]["id"] for item in steps] == [case["id"]] * 2
     await operator.post(f"/cases/{case['id']}/withdraw", {"note": "不需要了"})
-    await listen(3, {"Last-Event-ID": str(heard[-1]["seq"])})
-    assert heard[-1]["data"]["status"] == "cancelled"
-    assert len({item["seq"] for item in heard}) == 3
+    steps += await heard(operator, 1, last=steps[-1]["seq"])
+    assert steps[-1]["data"]["status"] == "cancelled"
+    assert len({item["seq"] for item in steps}) == 3
+
+
+async def test_cases_that_changed_together_are_told_one_by_one_and_resume_between_them(
+    movecar: Process, operator: Client
+) -> None:
+    cases = []
+    for plate in ("苏D10001", "苏D10003", "苏D10005"):
+        _, case = await operator.post("/cases", new_case(plate))
+        cases.append((await until(operator, case["id"], "calling"))["id"])
+    now = movecar.kernel.clock.now()
+    await movecar.kernel.relay.publish_pending()
+    async with movecar.kernel.database.transaction() as session:
+        before = await session.scalar(select(func.max(OutboxEntry.position))) or 0
+        await emit(session, CasesChanged(occurred_at=now, case_ids=tuple(cases)))
+        # As the version before wrote it.
+        await emit(session, CasesChanged(occurred_at=now, case_id=cases[0]))
+
+    told = await heard(operator, 4, after=before)
+    assert [item["data"]["id"] for item in told] == [*cases, cases[0]]
+    assert [item["seq"] for item in told] == list(range(before + 1, before + 5))
+    assert len({item["id"] for item in told}) == 4
+    assert await heard(operator, 2, last=told[1]["seq"]) == told[2:]
 
 
 async def test_what_the_operator_tells_the_desk_reaches_it_beside_the_cases_own_note(
