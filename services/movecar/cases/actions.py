@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.common.events import EscalationReason
 from services.common.http.auth import Principal
 from services.common.http.problems import Problem
-from services.movecar.cases.intake import open_case_of, open_key
+from services.movecar.cases.intake import open_key
 from services.movecar.cases.machine import (
     ANSWER_TRIGGERS,
     ANSWERED_BY_PHONE,
@@ -15,6 +15,8 @@ from services.movecar.cases.machine import (
     Trigger,
 )
 from services.movecar.cases.models import Case
+from services.movecar.cases.opening import open_case_of
+from services.movecar.cases.rows import find_case
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
 
@@ -39,8 +41,9 @@ async def correct_plate(
 
     Raises Problem 409 when another open case is about that car.
     """
-    other = await open_case_of(session, rules, plate.text, color)
-    if other is not None and other.id != case.id:
+    plate_index = rules.keys.index("plate", plate.text)
+    standing = await open_case_of(session, plate_index, color)
+    if standing not in (None, case.id) and (other := await find_case(session, standing)) is not None:
         raise Problem(409, "plate_already_open", "该车牌已有未结案件", case_id=other.id, number=other.number)
     await rules.apply(
         session,
@@ -49,7 +52,7 @@ async def correct_plate(
         actor=operator.name,
         changes={
             "plate_sealed": rules.keys.seal(plate.text, f"case:{case.id}:plate"),
-            "plate_index": rules.keys.index("plate", plate.text),
+            "plate_index": plate_index,
             "plate_color": color,
             "open_key": open_key(rules, plate.text, color),
             "numbers_sealed": [],

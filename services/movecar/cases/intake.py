@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from sqlalchemy import Table, bindparam, insert, select
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.bus import emit
@@ -11,23 +11,12 @@ from services.common.events import CallMode
 from services.common.http.auth import Principal
 from services.common.ids import new_id
 from services.movecar.cases.desk_details import tell_desk
-from services.movecar.cases.machine import OPEN, deadline_of
+from services.movecar.cases.machine import deadline_of
 from services.movecar.cases.models import Case, CaseJoin
-from services.movecar.cases.numbers import store_numbered
+from services.movecar.cases.opening import store_unless_open
 from services.movecar.cases.rows import find_case, write_history
 from services.movecar.cases.transitions import CaseRules
 from services.movecar.plates import Color, Plate
-
-_CASES = cast(Table, Case.__table__)
-_OPEN_OF_PLATE = (
-    select(_CASES.c.id)
-    .where(_CASES.c.plate_index == bindparam("plate_index"), _CASES.c.status.in_(sorted(OPEN)))
-    .order_by(_CASES.c.created_at)
-    .limit(1)
-)
-_OPEN_OF_CAR = _OPEN_OF_PLATE.where(
-    (_CASES.c.plate_color == bindparam("color")) | _CASES.c.plate_color.is_(None)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +40,11 @@ async def open_case(
     Two operators at the same moment: the unique `open_key` lets one through; the other's IntegrityError makes
     the boundary try again, and then there is a case to join.
     """
-    existing = await open_case_of(session, rules, request.plate.text, request.color)
-    if existing is not None:
-        await _join(session, rules, existing, request, operator)
-        return existing, True
     now = rules.clock.now()
     case_id = new_id()
     case = Case(
         id=case_id,
-        number="",  # given as it is stored
+        number="",  # given when it is stored
         status="looking_up",
         outcome=None,
         version=1,
@@ -91,7 +76,6 @@ async def open_case(
         deadline_at=deadline_of("looking_up", now, rules.settings),
         lookup_started_at=None,
     )
-    rules.want_lookup(session)
     history = {
         "case_id": case_id,
         "at": now,
@@ -103,22 +87,18 @@ async def open_case(
         "note": request.note,
     }
     (news,) = rules.news(session, case_id)  # nobody was told of a new case before
-    await store_numbered(session, case, history, news, now)
-    return case, False
+    standing = await store_unless_open(session, case, history, news, now)
+    if standing is None:
+        rules.want_lookup(session)
+        return case, False
+    existing = cast(Case, await find_case(session, standing))
+    await _join(session, rules, existing, request, operator)
+    return existing, True
 
 
 def open_key(rules: CaseRules, plate: str, color: str | None) -> str:
     """Return what no two open cases may share."""
     return rules.keys.index("open", f"{plate}|{color or ''}")
-
-
-async def open_case_of(session: AsyncSession, rules: CaseRules, plate: str, color: str | None) -> Case | None:
-    """Return the open case of a car. Without a colour on either side the plate alone decides."""
-    case_id: str | None = await session.scalar(
-        _OPEN_OF_PLATE if color is None else _OPEN_OF_CAR,
-        {"plate_index": rules.keys.index("plate", plate)} | ({} if color is None else {"color": color}),
-    )
-    return None if case_id is None else await find_case(session, case_id)
 
 
 async def _join(
