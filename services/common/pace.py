@@ -25,3 +25,22 @@ class Pace:
         seconds = self.next_at - asyncio.get_running_loop().time()
         if seconds > 0:
             await asyncio.sleep(seconds)
+
+
+class Leisure:
+    """How long what nobody waits for may wait for more: a tenth of a second after the last round (ADR 11)."""
+
+    _SECONDS = 0.1
+
+    def __init__(self) -> None:
+        self.over_at = 0.0
+        """On the event loop's clock."""
+
+    def begin(self) -> None:
+        """Note that a round begins."""
+        self.over_at = asyncio.get_running_loop().time() + self._SECONDS
+
+    @property
+    def remaining(self) -> float:
+        """Seconds, none or fewer when it is over."""
+        return self.over_at - asyncio.get_running_loop().time()

@@ -1,6 +1,5 @@
 """Running handlers: each event once in effect, whole batches in one transaction, poison set aside."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,7 +19,7 @@ from services.common.database import Database, UtcDateTime, is_outage
 from services.common.events import Event, decode
 from services.common.metrics import EVENTS_HANDLED
 from services.common.models import HandledEvent
-from services.common.pace import Pace
+from services.common.pace import Leisure, Pace
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +43,6 @@ class Together:
 _BATCH = 100
 _PACE_EACH = 0.002
 _PACE_LONGEST = 0.05
-_LEISURE_SECONDS = 0.1
-"""How long after the last batch what is not urgent may wait for more."""
 _TRIES = 5
 _FIRST_WAIT_SECONDS = 0.05
 _OUTAGE_WAIT_SECONDS = 0.5
@@ -97,7 +94,7 @@ class Consumer:
         self._bus = bus
         self._clock = clock
         self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
-        self._leisure_at = 0.0
+        self._leisure = Leisure()
         self._dead_letters = DeadLetters(name, database, clock)
 
     async def run(self) -> None:
@@ -108,7 +105,7 @@ class Consumer:
             try:
                 if entries := await self._gather():
                     self._pace.begin(_urgent(entries))
-                    self._leisure_at = asyncio.get_running_loop().time() + _LEISURE_SECONDS
+                    self._leisure.begin()
                     await self.handle(entries)
                     await self._pace.wait()
                 if self._clock.monotonic() - replayed_at >= _REPLAY_EVERY_SECONDS:
@@ -127,10 +124,9 @@ class Consumer:
 
     async def _gather(self) -> list[Entry]:
         """Take what there is; while none of it is urgent, wait for more as long as it may wait."""
-        loop = asyncio.get_running_loop()
         entries = await self._bus.next_batch(self.name, _BATCH)
         while entries and len(entries) < _BATCH and not _urgent(entries):
-            remaining = self._leisure_at - loop.time()
+            remaining = self._leisure.remaining
             if remaining <= 0:
                 break
             entries += await self._bus.next_batch(self.name, _BATCH - len(entries), remaining)

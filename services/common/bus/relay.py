@@ -20,7 +20,7 @@ from services.common.database import Database, insert_ignoring_duplicates
 from services.common.ids import new_id
 from services.common.metrics import EVENTS_PUBLISHED
 from services.common.models import LogPosition, OutboxEntry
-from services.common.pace import Pace
+from services.common.pace import Leisure, Pace
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,6 @@ _BATCH = 500
 _POLL_SECONDS = 0.5
 _PACE_EACH = 0.002
 _PACE_LONGEST = 0.05
-_LEISURE_SECONDS = 0.1
-"""How long after the last round what is not urgent may wait for more."""
 
 _LOG = cast(Table, OutboxEntry.__table__)
 _COLUMNS = (_LOG.c.event_id, _LOG.c.type, _LOG.c.payload, _LOG.c.position)
@@ -72,7 +70,7 @@ class Relay:
         self._bus = bus
         self._clock = clock
         self._pace = Pace(_PACE_EACH, _PACE_LONGEST)
-        self._leisure_at = 0.0
+        self._leisure = Leisure()
         self._urgently = 0
         self._committed = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -115,7 +113,7 @@ class Relay:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._committed.wait()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._leisure_at):
+            async with asyncio.timeout_at(self._leisure.over_at):
                 await self._urgent.wait()
 
     async def _round(self, woken: bool) -> None:
@@ -126,7 +124,7 @@ class Relay:
                 if not await self._bus.stands_at(str(last or 0)):
                     await self.refill()
                 return
-        self._leisure_at = asyncio.get_running_loop().time() + _LEISURE_SECONDS
+        self._leisure.begin()
         self._urgently = 0
         while await self.publish_pending() == _BATCH:
             pass
