@@ -6,6 +6,7 @@ survived); `BEGIN IMMEDIATE`, WAL and a busy timeout make it 100 of 100.
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -200,12 +201,26 @@ class Database:
             await connection.close()
 
 
+class _SqliteConnection(sqlite3.Connection):
+    """Lets go of the file when it is closed, whatever was going on.
+
+    SQLite keeps a connection with a statement that was not read to its end, and the write lock with it, until
+    the last cursor is gone; that of a cancelled task is gone when the garbage is collected.
+    """
+
+    def close(self) -> None:
+        """Undo what was begun, and close."""
+        if self.in_transaction:
+            self.rollback()
+        super().close()
+
+
 async def _open_sqlite(*where: Any, **how: Any) -> aiosqlite.Connection:
     """Open a file; whoever is cancelled meanwhile closes it first.
 
     The driver opens it in a thread, which would answer an event loop that is closed by then.
     """
-    connection = aiosqlite.connect(*where, **how)
+    connection = aiosqlite.connect(*where, factory=_SqliteConnection, **how)
     connection._thread.daemon = True  # as SQLAlchemy does where it opens the file itself
     opening = asyncio.ensure_future(connection)
     try:

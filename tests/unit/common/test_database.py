@@ -55,6 +55,22 @@ class TestSqlite(DatabaseContract):
         assert is_outage(caught.value)
         await other.close()
 
+    async def test_a_connection_given_up_in_a_statement_lets_go_of_the_file(self, database: Database) -> None:
+        other = Database(database.url)
+        async with other.reading() as session:
+            await session.execute(text("PRAGMA busy_timeout = 20"))
+        async with database.engine.connect() as connection:
+            await connection.execute(insert(THINGS).values(id=1))
+            driver = (await connection.get_raw_connection()).driver_connection
+            assert driver is not None
+            unread = await driver.execute("SELECT * FROM things")
+            await connection.invalidate()  # as when its task is cancelled, whose traceback keeps the cursor
+        await _write(other)
+        async with other.reading() as session:
+            assert list(await session.scalars(text("SELECT id FROM things"))) == [2]
+        del unread
+        await other.close()
+
     async def test_a_file_that_cannot_be_opened_is_an_outage(self, tmp_path: Path) -> None:
         database = Database(f"sqlite+aiosqlite:///{tmp_path / 'missing' / 'test.sqlite3'}")
         with pytest.raises(OperationalError) as caught:

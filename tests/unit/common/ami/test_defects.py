@@ -109,7 +109,7 @@ async def test_an_exception_in_a_consumer_kills_the_bare_reader_and_leaves_ours_
 async def test_a_large_message_is_cut_by_the_bare_library_and_arrives_whole_from_ours(
     peer: Peer, bare: BareClient
 ) -> None:
-    size = 8_000_000
+    size = 64_000_000  # more than the buffers of both ends can grow to
     client = bare(peer.port)
     login = asyncio.create_task(asyncio.to_thread(client.login, USER, SECRET))
     connection = await peer.accept_login()
