@@ -14,10 +14,13 @@ from tests.bench import report
 from tests.bench.figures import CallsLost, Latency, Throughput
 from tests.bench.installation import Installation
 from tests.bench.phases import Bench
+from tests.bench.switch import HastySwitch, PlainSwitch
 from tests.bench.vehicles import write_csv
 
 _VEHICLES = 30_000
 _DISPUTES_FROM = 26_000
+_BARE = {"bare": PlainSwitch, "lean": HastySwitch}
+"""The phases of the bare loop and the switch of each."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Results:
     """What was measured."""
 
     product: list[Throughput]
-    bare: list[Throughput]
+    bare: dict[str, list[Throughput]]
+    """By the name of the switch that the loop had."""
     to_invite: Latency | None = None
     to_feed: Latency | None = None
 
@@ -51,7 +55,7 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
     """Run every phase on one installation. Raises CallsLost, PartFailedError, PartMissingError."""
     registry = directory / "vehicles.csv"
     write_csv(registry, _VEHICLES, _DISPUTES_FROM)
-    results = Results([], [])
+    results = Results([], {name: [] for name in _BARE if name in plan.phases})
     async with Installation(directory, registry, plan.window, _say, profiles) as installation:
         machine = report.machine(installation.asterisk.version())
         bench = Bench(installation, _DISPUTES_FROM, _VEHICLES, plan.window, plan.warm, plan.seconds)
@@ -61,10 +65,10 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
                 _say(f"product at saturation, round {turn + 1} ...")
                 results.product.append(await bench.saturate(turn * share, share))
                 _say(report.line(results.product[-1]))
-            if "bare" in plan.phases:
-                _say(f"bare asterisk-ami loop, round {turn + 1} ...")
-                results.bare.append(await bench.bare(0, 20_000))
-                _say(report.line(results.bare[-1]))
+            for name, rounds in results.bare.items():
+                _say(f"{report.BARE[name]}, round {turn + 1} ...")
+                rounds.append(await bench.bare(0, 20_000, _BARE[name]))
+                _say(report.line(rounds[-1]))
         if "invite" in plan.phases:
             _say(f"submit → INVITE at {plan.rate:g} calls/s ...")
             results.to_invite = await bench.to_invite(20_000, 3_000, plan.rate)
@@ -84,7 +88,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--dispute-each", type=int, default=4, help="every n-th owner disputes (feed phase)")
     parser.add_argument("--readers", type=int, default=50, help="desks and consoles connected (feed phase)")
     parser.add_argument("--rounds", type=int, default=0, help="how often product and bare loop take turns")
-    parser.add_argument("--only", default="product,bare,invite,feed", help="phases to run")
+    parser.add_argument("--only", default="product,bare,lean,invite,feed", help="phases to run")
     parser.add_argument("--profile", type=Path, help="sample the services into this directory")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--markdown", type=Path, help="write the report to this file")

@@ -53,9 +53,9 @@ class Installation(Stack):
         return pids | {"sipp": self.bench_owners.child.pid}
 
     @contextlib.asynccontextmanager
-    async def other_switch(self) -> AsyncIterator[Asterisk]:
-        """A switch of the same make that nobody collects from, for a loop by itself."""
-        switch = self._hasty("other-switch")
+    async def other_switch(self, kind: type[HastySwitch]) -> AsyncIterator[Asterisk]:
+        """A switch that nobody collects from, for a loop by itself."""
+        switch = self._hasty("other-switch", kind)
         switch.spawn()
         try:
             await asyncio.to_thread(switch.wait_ready)
@@ -63,8 +63,8 @@ class Installation(Stack):
         finally:
             await asyncio.to_thread(switch.stop)
 
-    def _hasty(self, name: str) -> HastySwitch:
-        return HastySwitch(
+    def _hasty(self, name: str, kind: type[HastySwitch] = HastySwitch) -> HastySwitch:
+        return kind(
             self.plan.directory.absolute() / name,
             prompts=prompt_directory(),
             trunk_uri=self.trunk_uri,

@@ -20,6 +20,7 @@ from tests.bench.cpu import machine_seconds, tree_seconds
 from tests.bench.figures import CallsLost, Latency, Throughput, spread, within
 from tests.bench.installation import PASSWORD, Installation
 from tests.bench.owners import CallSeen
+from tests.bench.switch import HastySwitch
 from tests.bench.vehicles import phone
 
 _SETTLE_SECONDS = 60.0
@@ -55,9 +56,9 @@ class Bench:
         cases, _ = await self._accounted(seen)
         return usage.over([case["ended_at"].timestamp() for case in cases.values()])
 
-    async def bare(self, first: int, most: int) -> Throughput:
+    async def bare(self, first: int, most: int, kind: type[HastySwitch]) -> Throughput:
         """Calls per second of asterisk-ami by itself, on a switch of its own."""
-        async with self.installation.other_switch() as other:
+        async with self.installation.other_switch(kind) as other:
             return await self._bare(other, first, most)
 
     async def _bare(self, other: Asterisk, first: int, most: int) -> Throughput:

@@ -4,13 +4,16 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from deploy.stack import packages
 from tests.bench.figures import Latency, Throughput
+
+BARE = {"bare": "bare asterisk-ami loop", "lean": "the same on the product's switch"}
+"""What the phases of the bare loop are called."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def line(throughput: Throughput) -> str:
 
 def markdown(
     product: Sequence[Throughput],
-    bare: Sequence[Throughput],
+    bare: Mapping[str, Sequence[Throughput]],
     to_invite: Latency | None,
     to_feed: Latency | None,
     on: Machine,
@@ -68,21 +71,21 @@ def markdown(
     """The whole report."""
     lines = [f"{on.processor}, {on.cores} cores, {on.memory_gib} GiB, {on.system}; load {on.load_before:.1f}"]
     lines += [", ".join(f"{name} {value}" for name, value in on.versions.items()), ""]
-    if product or bare:
+    measured = {"whole product": product} | {BARE[name]: rounds for name, rounds in bare.items()}
+    measured = {name: rounds for name, rounds in measured.items() if rounds}
+    if measured:
         lines += ["| calls/s | by round | median |", "|---|---|---|"]
-        for name, rounds in (("whole product", product), ("bare asterisk-ami loop", bare)):
-            rates = [one.rate for one in rounds]
-            if rates:
-                shown = " · ".join(f"{rate:.1f}" for rate in rates)
-                lines.append(f"| {name} | {shown} | {statistics.median(rates):.1f} |")
-        if product and bare:
-            ratios = [one.rate / other.rate for one, other in zip(product, bare, strict=True)]
-            shown = " · ".join(f"{ratio:.2f}" for ratio in ratios)
-            lines.append(f"| ratio | {shown} | {statistics.median(ratios):.2f} |")
-        for name, rounds in (("product", product), ("bare loop", bare)):
-            shown = " · ".join(f"{one.strangers:.0%}" for one in rounds)
-            lines.append(f"| machine used by others, {name} | {shown} | |")
-        lines += ["", *_cpu(product, bare)]
+        lines += [_rounds(name, "{:.1f}", [one.rate for one in rounds]) for name, rounds in measured.items()]
+        lines += [
+            _rounds(f"ratio to {name}", "{:.2f}", _ratios(product, rounds))
+            for name, rounds in measured.items()
+            if product and rounds is not product
+        ]
+        lines += [
+            _rounds(f"machine used by others, {name}", "{:.0%}", [one.strangers for one in rounds])
+            for name, rounds in measured.items()
+        ]
+        lines += ["", *_cpu(measured)]
     for title, latency in (("submit → INVITE", to_invite), ("keypress → feed", to_feed)):
         if latency is not None:
             lines += _steps(title, latency)
@@ -103,19 +106,31 @@ def _steps(title: str, latency: Latency) -> list[str]:
     return [f"| {title} | calls | p50 ms | p95 ms | most ms |", "|---|---|---|---|---|", *rows, "", share, ""]
 
 
-def _cpu(product: Sequence[Throughput], bare: Sequence[Throughput]) -> list[str]:
-    names = list(dict.fromkeys(name for one in (*product, *bare) for name in one.cpu_ms))
-    lines = ["| processor time, ms a call | product | bare loop |", "|---|---|---|"]
-    sums = [0.0, 0.0]
+def _ratios(product: Sequence[Throughput], bare: Sequence[Throughput]) -> list[float]:
+    return [one.rate / other.rate for one, other in zip(product, bare, strict=True)]
+
+
+def _rounds(name: str, form: str, values: Sequence[float]) -> str:
+    shown = " · ".join(form.format(value) for value in values)
+    return f"| {name} | {shown} | {form.format(statistics.median(values))} |"
+
+
+def _cpu(measured: Mapping[str, Sequence[Throughput]]) -> list[str]:
+    names = list(dict.fromkeys(name for rounds in measured.values() for one in rounds for name in one.cpu_ms))
+    sums = dict.fromkeys(measured, 0.0)
+    lines = [
+        f"| processor time, ms a call | {' | '.join(measured)} |",
+        "|---" * (len(measured) + 1) + "|",
+    ]
     for name in names:
         row = []
-        for place, rounds in enumerate((product, bare)):
+        for what, rounds in measured.items():
             values = [one.cpu_ms[name] for one in rounds if name in one.cpu_ms]
             middle = statistics.median(values) if values else 0.0
-            sums[place] += middle
+            sums[what] += middle
             row.append(f"{middle:.2f}" if values else "–")
-        lines.append(f"| {name} | {row[0]} | {row[1]} |")
-    return [*lines, f"| all of these | {sums[0]:.2f} | {sums[1]:.2f} |", ""]
+        lines.append(f"| {name} | {' | '.join(row)} |")
+    return [*lines, f"| all of these | {' | '.join(f'{total:.2f}' for total in sums.values())} |", ""]
 
 
 def _said(command: list[str]) -> str:
