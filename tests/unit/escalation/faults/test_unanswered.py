@@ -76,7 +76,7 @@ async def test_the_supervisor_is_told_until_it_is_taken_and_then_that_it_was(tmp
             assert (fault["status"], fault["downtime"]) == ("open", False)
             assert (await desk.call("POST", f"/escalations/{escalation}/ack", {}))[0] == 200
             await ends.until(
-                lambda got: {one.channel for one in about_it(got, "恢复")} == {"sms", "supervisor_email"}, 20
+                lambda got: {one.channel for one in about_it(got, "恢复")} == {"sms", "supervisor_email"}
             )
             # The desk itself was not told that it does not answer.
             assert all(one.channel in {"sms", "supervisor_email"} for one in about_it(ends.got))
