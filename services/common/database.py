@@ -210,9 +210,11 @@ class _SqliteConnection(sqlite3.Connection):
 
     def close(self) -> None:
         """Undo what was begun, and close."""
-        if self.in_transaction:
-            self.rollback()
-        super().close()
+        try:
+            if self.in_transaction:
+                self.rollback()
+        finally:
+            super().close()
 
 
 async def _open_sqlite(*where: Any, **how: Any) -> aiosqlite.Connection:

@@ -1,5 +1,6 @@
 """One of many: the condition that a column has one of the values of a list, whatever the list's length."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import Boolean, ColumnElement, LargeBinary, Text, any_, bindparam
@@ -7,6 +8,8 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+
+_AT_A_TIME = 500
 
 
 class _Among(FunctionElement[bool]):
@@ -23,6 +26,12 @@ def among(column: Any, name: str) -> ColumnElement[bool]:
     """
     kind = column.type if isinstance(column.type, LargeBinary) else Text()
     return _Among(column, bindparam(name, type_=postgresql.ARRAY(kind)))
+
+
+def shares(values: Iterable[str]) -> list[list[str]]:
+    """Cut values, in order, into lists that one statement takes: SQLite has room for so many parameters."""
+    ordered = sorted(values)
+    return [ordered[first : first + _AT_A_TIME] for first in range(0, len(ordered), _AT_A_TIME)]
 
 
 @compiles(_Among, "postgresql")

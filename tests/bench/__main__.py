@@ -19,8 +19,11 @@ from tests.bench.vehicles import write_csv
 
 _VEHICLES = 30_000
 _DISPUTES_FROM = 26_000
-_BARE = {"bare": PlainSwitch, "lean": HastySwitch}
-"""The phases of the bare loop and the switch of each."""
+_BARE = {
+    "bare": ("bare asterisk-ami loop", PlainSwitch),
+    "lean": ("the same on the product's switch", HastySwitch),
+}
+"""The phases of the bare loop: what each is called, and the switch it has."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Results:
 
     product: list[Throughput]
     bare: dict[str, list[Throughput]]
-    """By the name of the switch that the loop had."""
+    """By what the phase is called."""
     to_invite: Latency | None = None
     to_feed: Latency | None = None
 
@@ -55,7 +58,8 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
     """Run every phase on one installation. Raises CallsLost, PartFailedError, PartMissingError."""
     registry = directory / "vehicles.csv"
     write_csv(registry, _VEHICLES, _DISPUTES_FROM)
-    results = Results([], {name: [] for name in _BARE if name in plan.phases})
+    switches = dict(_BARE[phase] for phase in _BARE if phase in plan.phases)
+    results = Results([], {name: [] for name in switches})
     async with Installation(directory, registry, plan.window, _say, profiles) as installation:
         machine = report.machine(installation.asterisk.version())
         bench = Bench(installation, _DISPUTES_FROM, _VEHICLES, plan.window, plan.warm, plan.seconds)
@@ -66,8 +70,8 @@ async def measure(plan: Plan, directory: Path, profiles: Path | None) -> tuple[R
                 results.product.append(await bench.saturate(turn * share, share))
                 _say(report.line(results.product[-1]))
             for name, rounds in results.bare.items():
-                _say(f"{report.BARE[name]}, round {turn + 1} ...")
-                rounds.append(await bench.bare(0, 20_000, _BARE[name]))
+                _say(f"{name}, round {turn + 1} ...")
+                rounds.append(await bench.bare(0, 20_000, switches[name]))
                 _say(report.line(rounds[-1]))
         if "invite" in plan.phases:
             _say(f"submit → INVITE at {plan.rate:g} calls/s ...")

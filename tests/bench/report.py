@@ -12,9 +12,6 @@ from pathlib import Path
 from deploy.stack import packages
 from tests.bench.figures import Latency, Throughput
 
-BARE = {"bare": "bare asterisk-ami loop", "lean": "the same on the product's switch"}
-"""What the phases of the bare loop are called."""
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -71,8 +68,7 @@ def markdown(
     """The whole report."""
     lines = [f"{on.processor}, {on.cores} cores, {on.memory_gib} GiB, {on.system}; load {on.load_before:.1f}"]
     lines += [", ".join(f"{name} {value}" for name, value in on.versions.items()), ""]
-    measured = {"whole product": product} | {BARE[name]: rounds for name, rounds in bare.items()}
-    measured = {name: rounds for name, rounds in measured.items() if rounds}
+    measured = {name: rounds for name, rounds in {"whole product": product, **bare}.items() if rounds}
     if measured:
         lines += ["| calls/s | by round | median |", "|---|---|---|"]
         lines += [_rounds(name, "{:.1f}", [one.rate for one in rounds]) for name, rounds in measured.items()]

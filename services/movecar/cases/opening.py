@@ -26,12 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.bus import entry_of
+from services.common.bus import emit, entry_of
 from services.common.clock import local
 from services.common.events import Event
 from services.common.models import OutboxEntry
 from services.movecar.cases.machine import OPEN
 from services.movecar.cases.models import Case, CaseHistory, CaseNumber
+from services.movecar.cases.rows import write_history
 
 _CASES = cast(Table, Case.__table__)
 _HISTORY = cast(Table, CaseHistory.__table__)
@@ -98,7 +99,7 @@ def _storing(open_case: Select[Any]) -> Select[Any]:
 _STORE_OF_PLATE = _storing(_OPEN_OF_PLATE)
 _STORE_OF_CAR = _storing(_OPEN_OF_CAR)
 _NEXT = _counting(sqlite.insert(_NUMBERS).values(day=bindparam("day"), last=1))
-_INSERTS = {table.name: insert(table) for table in (_CASES, _HISTORY, _OUTBOX)}
+_INSERT = insert(_CASES)
 
 
 async def open_case_of(session: AsyncSession, plate_index: str, color: str | None) -> str | None:
@@ -119,11 +120,11 @@ async def store_unless_open(
     """
     day = local(now).date()
     prefix = f"YC{day:%Y%m%d}"
+    row = {column.name: getattr(case, column.name) for column in _CASES.columns}
     if session.get_bind().dialect.name == "postgresql":
         values = {"day": day, "prefix": prefix} | _of_car(case.plate_index, case.plate_color)
-        rows = ((_CASES, _row(case)), (_HISTORY, history), (_OUTBOX, entry_of(session, news)))
-        for table, row in rows:
-            values |= _filled(table, row)
+        values |= _filled(_CASES, row) | _filled(_HISTORY, history)
+        values |= _filled(_OUTBOX, entry_of(session, news))
         del values["cases_number"]
         store = _STORE_OF_PLATE if case.plate_color is None else _STORE_OF_CAR
         standing, number = (await session.execute(store, values)).one()
@@ -132,16 +133,12 @@ async def store_unless_open(
     standing = await open_case_of(session, case.plate_index, case.plate_color)
     if standing is None:
         last = await session.scalar(_NEXT, {"day": day})
-        case.number = f"{prefix}{last:06d}"
-        rows = ((_CASES, _row(case)), (_HISTORY, history), (_OUTBOX, entry_of(session, news)))
-        for table, row in rows:
-            await session.execute(_INSERTS[table.name], row)
+        case.number = row["number"] = f"{prefix}{last:06d}"
+        await session.execute(_INSERT, row)
+        await write_history(session, history)
+        await emit(session, news)
     return standing
 
 
 def _of_car(plate_index: str, color: str | None) -> dict[str, Any]:
     return {"plate": plate_index} | ({} if color is None else {"color": color})
-
-
-def _row(case: Case) -> dict[str, Any]:
-    return {column.name: getattr(case, column.name) for column in _CASES.columns}

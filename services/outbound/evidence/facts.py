@@ -1,13 +1,13 @@
 """What is to be compared, read from the database: attempts, the switch's calls, recordings."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any, Final, cast
 
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.membership import among
+from services.common.membership import among, shares
 from services.outbound.evidence.calls import SwitchCall, calls_of
 from services.outbound.evidence.line import CallRecord, Disposition
 from services.outbound.evidence.models import CallRecordSource, StoredCallRecord
@@ -19,8 +19,6 @@ Recordings = Callable[[AsyncSession, Collection[str]], Awaitable[Mapping[str, Re
 
 RECORDS: Final = cast(Table, StoredCallRecord.__table__)
 SOURCES: Final = cast(Table, CallRecordSource.__table__)
-AT_A_TIME: Final = 500
-"""Ids in one statement."""
 
 ATTEMPT_COLUMNS: Final = (
     ATTEMPTS.c.id,
@@ -95,9 +93,3 @@ async def calls_claiming(session: AsyncSession, ids: Collection[str]) -> list[Sw
         rows = await session.execute(_RECORDS_OF, {"ids": share})
         records += [record_of(row) for row in rows]
     return calls_of(records)
-
-
-def shares(ids: Iterable[str]) -> list[list[str]]:
-    """Cut ids into lists that one statement takes."""
-    ordered = sorted(ids)
-    return [ordered[first : first + AT_A_TIME] for first in range(0, len(ordered), AT_A_TIME)]

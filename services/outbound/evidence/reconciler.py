@@ -18,7 +18,7 @@ from services.common.bus import emit
 from services.common.clock import Clock
 from services.common.database import Database, is_outage, rows_changed
 from services.common.events import CallsPlaced, PlacedCall
-from services.common.membership import among
+from services.common.membership import among, shares
 from services.outbound.evidence.billing import bill
 from services.outbound.evidence.calls import SwitchCall, calls_of
 from services.outbound.evidence.facts import (
@@ -30,7 +30,6 @@ from services.outbound.evidence.facts import (
     calls_claiming,
     read_until,
     record_of,
-    shares,
 )
 from services.outbound.evidence.models import BillableCall
 from services.outbound.evidence.reconcile import Kind, Mismatch, Reconciliation, reconcile

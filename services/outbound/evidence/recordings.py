@@ -6,9 +6,9 @@ from typing import Final, cast
 from sqlalchemy import Table, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.common.membership import among
+from services.common.membership import among, shares
 from services.common.settings import Settings
-from services.outbound.evidence.facts import Recordings, shares
+from services.outbound.evidence.facts import Recordings
 from services.outbound.evidence.reconcile import Recording
 from services.outbound.recordings.models import AttemptRecording
 

@@ -10,7 +10,7 @@ from sqlalchemy import Table, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.common.database import Database
-from services.common.membership import among
+from services.common.membership import among, shares
 from services.outbound.evidence.calls import calls_of
 from services.outbound.evidence.facts import (
     ATTEMPT_COLUMNS,
@@ -21,7 +21,6 @@ from services.outbound.evidence.facts import (
     calls_claiming,
     read_until,
     record_of,
-    shares,
 )
 from services.outbound.evidence.reconcile import Kind, Mismatch, Reconciliation, reconcile
 from services.outbound.models import Incident

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.common.bus import emit
 from services.common.crypto import Keys
 from services.common.events import RecordingKept
-from services.common.membership import among
+from services.common.membership import among, shares
 from services.outbound.incidents import close_incident, open_incident
 from services.outbound.models import Incident
 from services.outbound.recordings.keeper import Call, Kept
@@ -64,7 +64,6 @@ _KNOWN_MISSING: Final = select(Incident.subject).where(
     Incident.closed_at.is_(None),
     among(Incident.subject, "subjects"),
 )
-_AT_A_TIME: Final = 500
 
 
 def _settle(make: Any) -> Any:
@@ -96,9 +95,7 @@ class Catalogue:
         """Return the calls that have ended among these attempts, and which are no attempts at all."""
         ended: list[Call] = []
         strangers = set(attempts)
-        ordered = sorted(attempts)
-        for first in range(0, len(ordered), _AT_A_TIME):
-            share = ordered[first : first + _AT_A_TIME]
+        for share in shares(attempts):
             for row in await session.execute(_OF_FILES, {"ids": share}):
                 strangers.discard(row.id)
                 if row.call_state == "ended":
